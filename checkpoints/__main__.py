@@ -1,0 +1,6 @@
+"""`python -m checkpoints`."""
+
+from crashproof import checkpoints
+
+if __name__ == "__main__":
+    checkpoints()

@@ -1,0 +1,60 @@
+"""JSON lines that carry their own checksum.
+
+The CRC-32 covers every byte before the `,"crc"` that ends the object, so a torn, zeroed or stale line
+does not pass, and the line stays plain JSON for every other reader.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+_CRC_HEX_DIGITS = 8
+_CRC_PREFIX = b',"crc":"'
+_CRC_SUFFIX_BYTES = len(_CRC_PREFIX) + _CRC_HEX_DIGITS + len(b'"}')
+
+
+class BadLine(ValueError):
+    """These bytes are not a line that this module sealed."""
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """Encode compactly; what orjson refuses (lone surrogates, huge integers) goes through the standard library."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def load(data: bytes) -> Any:
+    """Decode; raises ValueError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
+def seal(value: Mapping[str, Any]) -> bytes:
+    """Encode a non-empty object as one line, checksum last, newline included."""
+    body = dump(value)[:-1]
+    return b'%b%b%08x"}\n' % (body, _CRC_PREFIX, zlib.crc32(body))
+
+
+def unseal(line: bytes) -> dict[str, Any]:
+    """Decode one sealed line (with its newline), checksum verified and removed. Raises BadLine."""
+    if not line.endswith(b'"}\n'):
+        raise BadLine("the line is not terminated")
+    body, suffix = line[: -_CRC_SUFFIX_BYTES - 1], line[-_CRC_SUFFIX_BYTES - 1 : -1]
+    if not suffix.startswith(_CRC_PREFIX) or suffix[len(_CRC_PREFIX) : -2] != b"%08x" % zlib.crc32(body):
+        raise BadLine("the checksum does not match")
+    try:
+        value = load(body + b"}")
+    except ValueError as error:
+        raise BadLine(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadLine("not an object")
+    return value

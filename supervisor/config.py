@@ -1,0 +1,46 @@
+"""Everything that one supervision is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor.chaos import Chaos
+from supervisor.policy import Policy
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Config:
+    """`grace_s` is how long a child that was asked to end may take; logs go to `<log_dir>/<name>/`."""
+
+    command: tuple[str, ...]
+    name: str
+    log_dir: Path = Path("logs")
+    policy: Policy = field(default_factory=Policy)
+    chaos: Chaos | None = None
+    grace_s: float = 30.0
+
+    @property
+    def folder(self) -> Path:
+        """Where the journal and the raw logs lie."""
+        return self.log_dir / self.name
+
+
+def default_name(command: Sequence[str], directory: str | None = None) -> str:
+    """A name for a command in a directory: the same each time, so that a supervisor finds its predecessor's journal.
+
+    >>> default_name(["python", "-m", "evaluate", "--task", "gsm8k"], "/home/me")
+    'evaluate-0efc6f'
+    """
+    words = list(command)
+    module = words.index("-m") + 1 if "-m" in words else 0
+    word = words[module] if module < len(words) else words[0]
+    place = directory if directory is not None else str(Path.cwd())
+    digest = hashlib.sha256("\0".join([place, *words]).encode(errors="surrogateescape")).hexdigest()
+    return f"{_NOT_IN_NAMES.sub('-', os.path.basename(word)) or 'command'}-{digest[:6]}"  # noqa: PTH119

@@ -1,0 +1,185 @@
+"""Starting a child, and leaving nothing of it behind. Linux."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from supervisor.evidence import ExitStatus
+from supervisor.exitcodes import ExitCode
+
+ID_VARIABLE = "SUPERVISE_ID"  # inherited by every descendant, however it detaches itself
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37  # <linux/prctl.h>
+_POLL_S = 0.01
+
+
+class StartFailed(Exception):
+    """The command could not be started. `exit_code` is the shell's: 127 not found, 126 not executable."""
+
+    def __init__(self, command: str, error: OSError) -> None:
+        missing = isinstance(error, FileNotFoundError)
+        self.exit_code = ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE
+        what = "there is no such command" if missing else error.strerror
+        super().__init__(f"cannot start {command!r}: {what}")
+
+
+class Child:
+    """A started command: the leader of a session or process group of its own."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, own_session: bool) -> None:
+        """Start it. Raises StartFailed."""
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                start_new_session=own_session,
+                process_group=None if own_session else 0,
+            )
+        except OSError as error:
+            raise StartFailed(command[0], error) from error
+        self.pid = self._popen.pid
+        self._pidfd = os.pidfd_open(self.pid)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """The reading end of its standard output."""
+        assert self._popen.stdout is not None
+        return self._popen.stdout
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        """The reading end of its standard error."""
+        assert self._popen.stderr is not None
+        return self._popen.stderr
+
+    def fileno(self) -> int:
+        """For select(): readable once the leader is dead."""
+        return self._pidfd
+
+    def signal_leader(self, number: int) -> None:
+        """Signal the leader alone; harmless when it is dead."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def signal_group(self, number: int) -> None:
+        """Signal the whole group. Only until reap(): the unreaped leader keeps its number from being reused."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def stopped_by(self) -> int | None:
+        """The signal that has stopped the leader since the last call (Ctrl-Z is SIGTSTP), or None."""
+        with suppress(ChildProcessError):
+            state = os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WNOHANG)
+            return state.si_status if state else None
+        return None
+
+    def reap(self) -> ExitStatus:
+        """How the leader ended. Call it once fileno() is readable."""
+        code = self._popen.wait()
+        os.close(self._pidfd)
+        return ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
+
+    def close_pipes(self) -> None:
+        """Stop listening."""
+        self.stdout.close()
+        self.stderr.close()
+
+
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Become the parent of every orphaned descendant, so that none can get away unseen."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = ctypes.c_int(0)
+    libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
+
+
+def sweep_children(is_ours: Callable[[int], bool], grace_s: float) -> int:
+    """End every child of this process that `is_ours`: SIGTERM, `grace_s` seconds, SIGKILL. Returns how many.
+
+    With subreaper() these are what the leader left behind; killing one may bring its own children to us.
+    """
+    seen: set[int] = set()
+    deadline_s = time.monotonic() + grace_s
+    while found := _reap_dead(pid for pid in _own_children() if is_ours(pid)):
+        late = time.monotonic() >= deadline_s
+        for pid in found if late else found - seen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+                os.kill(pid, signal.SIGCONT)
+        seen |= found
+        if time.monotonic() >= deadline_s + grace_s + 5:
+            break  # not even SIGKILL ends a process that hangs inside the kernel
+        time.sleep(_POLL_S)
+    return len(seen)
+
+
+def _reap_dead(pids: Iterable[int]) -> set[int]:
+    """Collect those that are dead, by PID (a stolen status would make a crash read as success); the rest live."""
+    alive = set()
+    for pid in pids:
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                alive.add(pid)
+    return alive
+
+
+def _own_children() -> list[int]:
+    children: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            children += map(int, (task / "children").read_text().split())
+    return children
+
+
+def carries(pid: int, supervise_id: str) -> bool:
+    """Whether the process was started, at whatever distance, by the supervisor with this id."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return f"{ID_VARIABLE}={supervise_id}".encode() in environment.split(b"\0")
+
+
+def find_by_id(supervise_id: str) -> list[int]:
+    """All living processes that a supervisor started. Works after its death, and is not fooled by reused PIDs."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and carries(pid, supervise_id) and not _is_zombie(pid)]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return True
+
+
+def end_leftovers(supervise_id: str, grace_s: float) -> int:
+    """End what a dead supervisor left running, SIGTERM first so that it can save its work. Returns how many."""
+    ended: set[int] = set()
+    deadline_s = time.monotonic() + grace_s
+    while found := find_by_id(supervise_id):
+        late = time.monotonic() >= deadline_s
+        for pid in found:
+            if late or pid not in ended:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+                    os.kill(pid, signal.SIGCONT)
+        ended |= set(found)
+        if time.monotonic() >= deadline_s + 5:
+            break
+        time.sleep(_POLL_S * 5)
+    return len(ended)

@@ -1,0 +1,67 @@
+"""Supervision as a function call, with every problem turned into its exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from supervisor.chaos import Chaos
+from supervisor.config import Config, default_name
+from supervisor.exitcodes import ExitCode
+from supervisor.policy import Policy
+from supervisor.process import StartFailed
+from supervisor.supervise import AlreadyRunning, supervise
+
+
+def run_with_retry(
+    command: Sequence[str],
+    max_retries: int = 10,
+    retry_delay: float | None = None,
+    *,
+    name: str | None = None,
+    log_dir: str | Path = "logs",
+    chaos: Chaos | None = None,
+) -> int:
+    """Run a command and bring it back when it crashes; returns the exit code that `supervise` would end with.
+
+    `max_retries` counts restarts since the last progress. `retry_delay` is the base of the exponential backoff in
+    seconds; None means 1, or 10 where memory ran out. Signals are handled when called from the main thread; the
+    caller's other children are left alone.
+
+        >>> from supervisor import run_with_retry
+        >>> import tempfile
+        >>> run_with_retry(["true"], log_dir=tempfile.mkdtemp())
+        0
+
+    Raises ValueError for an empty command or negative numbers.
+    """
+    if not command:
+        raise ValueError("there is no command to run")
+    if max_retries < 0 or (retry_delay is not None and retry_delay < 0):
+        raise ValueError("max_retries and retry_delay must not be negative")
+    config = Config(
+        command=tuple(command),
+        name=name or default_name(command),
+        log_dir=Path(log_dir),
+        policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay),
+        chaos=chaos,
+    )
+    return run(config)
+
+
+def run(config: Config, *, dedicated: bool = False) -> ExitCode:
+    """Supervise; say in one sentence on standard error what stood in the way, if something did."""
+    try:
+        return supervise(config, dedicated=dedicated)
+    except AlreadyRunning as error:
+        return _fail(ExitCode.LOCK_HELD, str(error))
+    except StartFailed as error:
+        return _fail(error.exit_code, str(error))
+    except OSError as error:
+        return _fail(ExitCode.STORAGE, f"cannot write to {config.folder}: {error.strerror}; choose another --log-dir")
+
+
+def _fail(code: ExitCode, text: str) -> ExitCode:
+    print(f"supervise: {text}", file=sys.stderr)
+    return code
