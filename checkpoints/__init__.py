@@ -19,6 +19,7 @@ from checkpoints.errors import (
     UnsupportedFormat,
 )
 from checkpoints.manager import CheckpointManager, Clock
+from checkpoints.memory import MemoryRun
 from checkpoints.record import Record, Status
 from checkpoints.statistics import Statistics
 
@@ -29,6 +30,7 @@ __all__ = [
     "Clock",
     "CorruptRun",
     "Difference",
+    "MemoryRun",
     "Record",
     "RunLocked",
     "RunMismatch",

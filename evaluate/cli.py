@@ -1,0 +1,140 @@
+"""The command line of `python -m evaluate`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evaluate.config import DEFAULT_MODEL, EvaluateConfig
+from evaluate.exitcodes import ExitCode
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),  # --num_fewshot is --num-fewshot
+    },
+)
+
+
+@app.command()
+def evaluate(
+    task: Annotated[str, typer.Option("--task", "-t", help="gsm8k, or gsm-mini, which is built in.")],
+    model: Annotated[str, typer.Option(help="A folder or a hub id.")] = DEFAULT_MODEL,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The task's rows as JSONL, instead of the hub's.")
+    ] = None,
+    fewshot_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Rows for the examples; train.jsonl beside --data if not given."),
+    ] = None,
+    limit: Annotated[
+        float | None, typer.Option("--limit", "-L", help="Only the first N samples; below 1: this share of them.")
+    ] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option("--num-fewshot", "-f", min=0, help="Examples per prompt; the task's own number if not given."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Samples generated together.")] = 8,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Length of a response; the task's own number if not given.")
+    ] = None,
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="Ask in the model's chat format.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Chooses the examples of each prompt.")] = 42,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16; auto is float32 on a CPU.")] = "auto",
+    checkpoint_dir: Annotated[Path, typer.Option(metavar="DIR", help="Runs are kept in DIR/RUN-NAME/.")] = Path(
+        "checkpoints"
+    ),
+    run_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Made of task, model, limit and seed if not given.")
+    ] = None,
+    disable_checkpoint: Annotated[
+        bool, typer.Option("--disable-checkpoint", help="Keep nothing: a crash loses everything.")
+    ] = False,
+    output_path: Annotated[
+        Path | None, typer.Option("--output-path", "-o", metavar="FILE", help="Write the final numbers there, as JSON.")
+    ] = None,
+    print_input: Annotated[bool, typer.Option("--print-input", help="Print every prompt.")] = False,
+    print_response: Annotated[bool, typer.Option("--print-response", help="Print every response.")] = False,
+) -> None:
+    """Evaluate a language model, one durable record per sample. Run it again to go on where it stopped.
+
+    Exit codes: 0 complete, 2 wrong options, 3 complete with samples that have no score, 73 another process writes
+    this run, 74 I/O error, 75 stopped by a signal, 78 cannot work like this, 130 Ctrl-C.
+    """
+    config = EvaluateConfig(
+        task=task,
+        model=model,
+        data=data,
+        fewshot_data=fewshot_data,
+        limit=_checked_limit(limit),
+        num_fewshot=num_fewshot,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        apply_chat_template=apply_chat_template,
+        seed=seed,
+        device=device,
+        dtype=_checked_dtype(dtype),
+        checkpoint_dir=checkpoint_dir,
+        run_name=_checked_name(run_name),
+        disable_checkpoint=disable_checkpoint,
+        output_path=output_path,
+        print_input=print_input,
+        print_response=print_response,
+    )
+    raise typer.Exit(int(_run(config)))
+
+
+def _run(config: EvaluateConfig) -> ExitCode:
+    """Translate errors, here and nowhere else, into one sentence and an exit code."""
+    from checkpoints import CheckpointError, RunLocked, StorageFailed
+    from evaluate.errors import ConfigurationError, Interrupted
+    from evaluate.session import evaluate as evaluate_session
+
+    try:
+        return evaluate_session(config)
+    except KeyboardInterrupt:
+        return _fail(ExitCode.INTERRUPTED, "stopped by Ctrl-C; run the same command again to go on")
+    except Interrupted as stop:
+        code = ExitCode.INTERRUPTED if stop.signal_number == signal.SIGINT else ExitCode.REQUEUE
+        name = signal.Signals(stop.signal_number).name
+        return _fail(code, f"stopped by {name}; run the same command again to go on")
+    except RunLocked as error:
+        return _fail(ExitCode.LOCK_HELD, str(error))
+    except StorageFailed as error:
+        return _fail(ExitCode.STORAGE, str(error))
+    except (CheckpointError, ConfigurationError) as error:
+        return _fail(ExitCode.CONFIGURATION, str(error))
+
+
+def _fail(code: ExitCode, text: str) -> ExitCode:
+    print(f"evaluate: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def _checked_limit(limit: float | None) -> float | None:
+    if limit is not None and (limit <= 0 or (limit > 1 and limit != int(limit))):
+        raise typer.BadParameter(f"{limit:g} is neither a number of samples nor a share below 1", param_hint="--limit")
+    return limit
+
+
+def _checked_dtype(dtype: str) -> str:
+    from evaluate.models.device import DTYPES
+
+    if dtype not in DTYPES:
+        raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
+    return dtype
+
+
+def _checked_name(name: str | None) -> str | None:
+    if name is not None and (not name or name in {".", ".."} or "/" in name or "\0" in name):
+        raise typer.BadParameter(f"{name!r} must be a plain folder name", param_hint="--run-name")
+    return name

@@ -1,0 +1,32 @@
+"""What a user can get wrong, or the world can refuse, in one sentence each.
+
+EvaluateError
+├── ConfigurationError   options, data or model cannot work: trying again cannot help (exit 78)
+│   └── HubUnreachable   the hub is needed and does not answer (exit 78)
+└── Interrupted          a signal asked us to stop (exit 75 or 130)
+"""
+
+from __future__ import annotations
+
+
+class EvaluateError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ConfigurationError(EvaluateError):
+    """The evaluation cannot start like this. The text says what to do."""
+
+
+class HubUnreachable(ConfigurationError):
+    """Something has to come from the hub, and it does not answer."""
+
+    def __init__(self, what: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{what} is not in the local cache, and {problem}. {remedy}")
+
+
+class Interrupted(EvaluateError):
+    """Stop now; what is recorded stays recorded."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+        super().__init__(f"interrupted by signal {signal_number}")

@@ -1,0 +1,28 @@
+"""Datasets from the hub, or from its cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaluate import hub
+from evaluate.errors import ConfigurationError, HubUnreachable
+
+
+def load_split(repository: str, configuration: str, split: str) -> list[dict[str, Any]]:
+    """All rows of a split. Raises HubUnreachable, within 15 s, when it is neither cached nor to be had."""
+    problem = hub.problem()
+    if problem is not None:
+        hub.work_offline()
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return list(datasets.load_dataset(repository, configuration, split=split))
+    except (OSError, ValueError) as error:
+        if problem is not None:
+            remedy = (
+                "Give the data as a file with --data FILE.jsonl. If it is cached elsewhere, set HF_HOME; with "
+                "HF_HUB_OFFLINE=1 only the cache is asked, at once"
+            )
+            raise HubUnreachable(f"the dataset {repository}", problem, remedy) from error
+        raise ConfigurationError(f"cannot load {split} of {repository} from {hub.endpoint()}: {error}") from error

