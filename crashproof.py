@@ -8,6 +8,7 @@ with somebody else's ImportError.
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -46,6 +47,9 @@ def checkpoints() -> None:
 
 def require_own(*packages: str) -> None:
     """Exit with 78 and the remedy when one of these names would import another project's package."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what this terminal cannot show must not end a run
     for problem in shadowed(packages):
         print(f"crashproof: {problem}", file=sys.stderr)
         sys.exit(EXIT_CONFIGURATION)

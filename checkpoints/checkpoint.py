@@ -58,7 +58,9 @@ class Checkpoint:
         try:
             above = tuple((int(start), int(end)) for start, end in values["completed_above"])
             known_values = {name: value for name, value in values.items() if name in known}
-            return cls(**{**known_values, "completed_above": above})
+            # A sum that overflowed was written as null: not a number, so the log is counted again.
+            sums = {name: float(total) for name, total in values["score_sums"].items()}
+            return cls(**{**known_values, "completed_above": above, "score_sums": sums})
         except (KeyError, TypeError, ValueError) as error:
             raise BadLine(f"not a checkpoint: {error}") from None
 

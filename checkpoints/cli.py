@@ -65,7 +65,8 @@ def _print_table(rows: list[RunRow]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*[Text(cell) for cell in _cells(row, time.time())])
-    console = Console()
+    # Into a pipe a table is not to be folded to the 80 columns that rich assumes.
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for row in rows:
         if row.problem:

@@ -15,6 +15,8 @@ import orjson
 
 _CRC_HEX_DIGITS = 8
 _CRC_PREFIX = b',"crc":"'
+_ALL_DIGITS_TO_0 = bytes.maketrans(b"123456789", b"0" * 9)
+_DIGITS_OF_A_HUGE_INT = b"0" * 20  # 64 bits hold every integer of 19 digits; orjson reads longer ones as floats
 _CRC_SUFFIX_BYTES = len(_CRC_PREFIX) + _CRC_HEX_DIGITS + len(b'"}')
 
 
@@ -23,15 +25,21 @@ class BadLine(ValueError):
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
-    """Encode compactly; what orjson refuses (lone surrogates, huge integers) goes through the standard library."""
+    """Encode compactly; what orjson refuses (lone surrogates, huge integers) goes through the standard library.
+
+    NaN and the infinities, which JSON does not have, become null either way.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
+        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        return json.dumps(plain, separators=(",", ":")).encode("ascii")
 
 
 def load(data: bytes) -> Any:
-    """Decode; raises ValueError."""
+    """Decode, integers of any size exactly; raises ValueError."""
+    if _DIGITS_OF_A_HUGE_INT in data.translate(_ALL_DIGITS_TO_0):
+        return json.loads(data)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import portalocker
 
+from checkpoints.atomic import write_all
 from checkpoints.errors import RunLocked, StorageFailed
 
 
@@ -38,9 +39,12 @@ class RunLock:
         self._lock = lock
         _held.add(self)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_ticks(os.getpid())}
-        file.truncate(0)
-        file.write(orjson.dumps(holder).decode())
-        file.flush()
+        try:
+            os.truncate(file.fileno(), 0)
+            write_all(file.fileno(), orjson.dumps(holder))
+        except OSError as error:
+            self.release()
+            raise StorageFailed("write", self.path, error) from error
 
     @property
     def held(self) -> bool:

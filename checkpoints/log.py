@@ -58,7 +58,11 @@ class Entry:
 
 
 def scan(path: Path, start_bytes: int = 0) -> Iterator[Entry]:
-    """Yield the entries from an offset on, one line in memory at a time. A missing file is an empty log."""
+    """Yield the entries from an offset on, one line in memory at a time. A missing file is an empty log.
+
+    A line without its end is the last: beside a live writer the rest of it may arrive meanwhile, and would be
+    taken for a line of its own.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -72,6 +76,8 @@ def scan(path: Path, start_bytes: int = 0) -> Iterator[Entry]:
                 yield Entry(at, end, Record.decode(line))
             except BadLine as error:
                 yield Entry(at, end, None, str(error))
+                if not line.endswith(b"\n"):
+                    return
             at = end
 
 

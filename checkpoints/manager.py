@@ -44,7 +44,9 @@ class _Writer:
     opened_s: float
     committed_s: float
     elapsed_before_s: float
+    was_finished: bool  # opened only to be looked at: neither an attempt nor time at work
     pending: int = 0
+    in_step: bool = True  # False while the log may hold records that the totals do not count
 
 
 class CheckpointManager:
@@ -155,9 +157,18 @@ class CheckpointManager:
             seen.add(each.idx)
         now = self._clock.wall()
         stamped = [replace(each, timestamp=each.timestamp or now, attempt=writer.progress.attempt) for each in records]
-        writer.log.append(b"".join([each.encode() for each in stamped]))
+        lines = b"".join([each.encode() for each in stamped])
+        # An interrupt (Ctrl-C) may strike between the log and the totals. A checkpoint written then would point
+        # past records that it does not count.
+        writer.in_step = False
+        try:
+            writer.log.append(lines)
+        except StorageFailed:
+            writer.in_step = True
+            raise
         for each in stamped:
             writer.progress.add(each)
+        writer.in_step = True
         writer.pending += len(stamped)
         since_commit_s = self._clock.monotonic() - writer.committed_s
         if writer.pending >= GROUP_RECORDS or since_commit_s >= GROUP_INTERVAL_S:
@@ -180,7 +191,7 @@ class CheckpointManager:
         if self._writer is None:
             return
         try:
-            if self._lock.held:
+            if self._lock.held and self._writer.in_step:
                 self.commit()
         finally:
             self._writer.log.close()
@@ -206,7 +217,7 @@ class CheckpointManager:
 
     @property
     def attempt(self) -> int:
-        """How often the run has been opened for writing, this time included. Raises RunNotOpen."""
+        """How often the run has been opened with work left to do, this time included. Raises RunNotOpen."""
         return self._open_writer().progress.attempt
 
     # Inside
@@ -214,6 +225,8 @@ class CheckpointManager:
     def _open_writer(self) -> _Writer:
         if self._writer is None or not self._lock.held:
             raise RunNotOpen(f"{self.layout.root} is not open for writing: call open() first, in this process")
+        if not self._writer.in_step:
+            raise RunNotOpen(f"a record() of {self.layout.root} was interrupted: close it, and open it again")
         return self._writer
 
     def _begin(
@@ -226,12 +239,14 @@ class CheckpointManager:
             # believes is what a power failure would leave.
             log.sync()
             recovered = replay(self.layout)
-            recovered.progress.attempt += 1
+            finished = _current(described, recovered).finished
+            if not finished:
+                recovered.progress.attempt += 1
             cut_torn_tail(self.layout, recovered, recovered.progress.attempt)
             log.offset_bytes = recovered.end_bytes
             checkpoint = _current(described, recovered)
             now_s = self._clock.monotonic()
-            writer = _Writer(log, recovered.progress, checkpoint, now_s, now_s, checkpoint.elapsed_s)
+            writer = _Writer(log, recovered.progress, checkpoint, now_s, now_s, checkpoint.elapsed_s, finished)
             writer.checkpoint = self._advanced(writer)
             # The attempt's number is on disk before the first record carries it.
             replace_file(self.layout.checkpoint, writer.checkpoint.encode())
@@ -261,6 +276,8 @@ class CheckpointManager:
         return stored
 
     def _advanced(self, writer: _Writer) -> Checkpoint:
+        if writer.was_finished:
+            return writer.checkpoint
         elapsed_s = writer.elapsed_before_s + self._clock.monotonic() - writer.opened_s
         return writer.checkpoint.advanced(writer.progress, self._clock.wall(), elapsed_s, writer.log.offset_bytes)
 

@@ -47,7 +47,7 @@ def describe_run(path: Path) -> RunRow:
     try:
         checkpoint = manager.load_checkpoint()
         statistics = manager.get_statistics()
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         return RunRow(path.name, RunState.DAMAGED, None, None, str(error))
     state = RunState.STOPPED
     if is_held(manager.layout.lock):

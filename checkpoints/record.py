@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,7 +26,9 @@ class Record:
 
     `timestamp` (seconds since the epoch) and `attempt` (1-based) are stamped by the manager that writes the
     record. `scores` are numbers that are summed over the run, one per metric; `extra` is anything else that
-    can be written as JSON, and comes back as it was.
+    can be written as JSON, and comes back as it was (NaN and the infinities come back as None).
+
+    Raises ValueError or TypeError for what could not be read back and counted, before anything is written.
     """
 
     idx: int
@@ -42,6 +45,13 @@ class Record:
     def __post_init__(self) -> None:
         if taken := (_FIELDS | {"crc"}) & self.extra.keys():
             raise ValueError(f"extra may not hold the record's own fields: {', '.join(sorted(taken))}")
+        for name in ("idx", "attempt"):
+            if not isinstance(getattr(self, name), int):
+                raise TypeError(f"{name} must be an int, not {getattr(self, name)!r}")
+        for name, value in (("timestamp", self.timestamp), *self.scores.items()):
+            if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+                raise ValueError(f"{name} must be a finite number, not {value!r}")
+        object.__setattr__(self, "status", Status(self.status))
 
     def encode(self) -> bytes:
         """The line, newline included. Raises TypeError for what JSON cannot hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from pathlib import Path
@@ -121,7 +122,7 @@ def _fail(code: ExitCode, text: str) -> ExitCode:
 
 
 def _checked_limit(limit: float | None) -> float | None:
-    if limit is not None and (limit <= 0 or (limit > 1 and limit != int(limit))):
+    if limit is not None and (not math.isfinite(limit) or limit <= 0 or (limit > 1 and limit != int(limit))):
         raise typer.BadParameter(f"{limit:g} is neither a number of samples nor a share below 1", param_hint="--limit")
     return limit
 

@@ -13,12 +13,10 @@ def draw(pool: Sequence[Sample], count: int, sample: Sample, seed: int) -> list[
 
     Raises ValueError when the pool is too small.
     """
+    copies = sum(each.sample_id == sample.sample_id for each in pool)
+    if len(pool) - copies < count:
+        raise ValueError(f"{count} few-shot examples are wanted, and there are only {len(pool) - copies} other samples")
     generator = random.Random(f"{seed}/{sample.sample_id}")
-    # One more than needed, so that dropping the sample itself leaves enough.
-    if len(pool) < count:
-        raise ValueError(f"{count} few-shot examples are wanted, and there are only {len(pool)}")
-    drawn = generator.sample(range(len(pool)), min(count + 1, len(pool)))
-    chosen = [pool[at] for at in drawn if pool[at].sample_id != sample.sample_id][:count]
-    if len(chosen) < count:
-        raise ValueError(f"{count} few-shot examples are wanted, and there are only {len(chosen)} other samples")
-    return chosen
+    # More than needed, so that dropping the sample itself, however often it is there, leaves enough.
+    drawn = generator.sample(range(len(pool)), count + copies)
+    return [pool[at] for at in drawn if pool[at].sample_id != sample.sample_id][:count]

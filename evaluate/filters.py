@@ -13,7 +13,7 @@ INVALID = "[invalid]"
 _STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")
 _FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 _IGNORED = tuple(re.compile(pattern) for pattern in (r",", r"\$", r"(?s).*#### ", r"\.$"))
-_NUMBER = re.compile(r"-?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+_NUMBER = re.compile(r"(?<![\d.])-?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 
 
 def strict_match(text: str) -> str:
@@ -48,7 +48,7 @@ def numeric(text: str) -> Decimal | None:
     True
     """
     marked = _STRICT.search(text)
-    found = _NUMBER.findall(marked[1] if marked else text)
+    found = (_NUMBER.findall(marked[1]) if marked else []) or _NUMBER.findall(text)
     try:
         return Decimal(found[-1].replace(",", "").replace("$", "")) if found else None
     except InvalidOperation:

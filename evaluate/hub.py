@@ -36,6 +36,11 @@ def problem() -> str | None:
     return probe(endpoint())
 
 
+def in_short(error: Exception) -> str:
+    """The first line of what a Hugging Face library says, which can be a page."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(" .:")
+
+
 @lru_cache
 def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     """Ask once. Any HTTP answer will do; the thread bounds what no socket option bounds, such as DNS."""

@@ -14,15 +14,20 @@ def load_split(repository: str, configuration: str, split: str) -> list[dict[str
     if problem is not None:
         hub.work_offline()
     import datasets
+    from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HTTPError  # of whichever HTTP library it uses; not an OSError
 
     datasets.disable_progress_bars()
     try:
         return list(datasets.load_dataset(repository, configuration, split=split))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPError, DatasetsError) as error:
         if problem is not None:
             remedy = (
                 "Give the data as a file with --data FILE.jsonl. If it is cached elsewhere, set HF_HOME; with "
                 "HF_HUB_OFFLINE=1 only the cache is asked, at once"
             )
             raise HubUnreachable(f"the dataset {repository}", problem, remedy) from error
-        raise ConfigurationError(f"cannot load {split} of {repository} from {hub.endpoint()}: {error}") from error
+        raise ConfigurationError(
+            f"cannot load {split} of {repository} from {hub.endpoint()}: {hub.in_short(error)}. "
+            "Run the same command again, or give the data as a file with --data FILE.jsonl"
+        ) from error

@@ -24,7 +24,9 @@ def read_jsonl(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _rows(path: Path, data: bytes, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(data.splitlines(), start=1):
+    # Not splitlines(): a lone carriage return is white space between JSON's tokens, and ends no line.
+    data = data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows writes it
+    for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:

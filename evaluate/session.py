@@ -37,13 +37,13 @@ def evaluate(config: EvaluateConfig) -> ExitCode:
     notifier = Notifier(os.environ)
 
     def say(text: str) -> None:
-        notifier.status(text)
+        notifier.status(text.splitlines()[-1])
         print(text, file=sys.stderr, flush=True)
 
     notifier.status("starting")
     job = plan_job(config)
-    files = resolve_model(config.model, say)
     placement = place(config.device, config.dtype)
+    files = resolve_model(config.model, say)
     say(_described(job, files, placement))
     with _open_store(config, job, files, placement) as store:
         before = store.get_statistics()
@@ -70,11 +70,12 @@ def plan_job(config: EvaluateConfig) -> Job:
     task = find_task(config.task)
     num_fewshot = task.num_fewshot if config.num_fewshot is None else config.num_fewshot
     dataset = task.load(DataOptions(config.data, config.fewshot_data, fewshot=num_fewshot > 0))
-    # The pool may hold the sample that is asked, which is then left out.
-    if num_fewshot and len(dataset.fewshot_pool) <= num_fewshot:
+    # Where the examples come from the rows that are asked, each sample leaves itself out.
+    available = len(dataset.fewshot_pool) - (dataset.fewshot_pool is dataset.samples)
+    if available < num_fewshot:
         raise ConfigurationError(
-            f"--num-fewshot {num_fewshot} needs more than {num_fewshot} examples, and {dataset.fewshot_source} has "
-            f"{len(dataset.fewshot_pool)}: lower it, or name a larger file with --fewshot-data"
+            f"--num-fewshot {num_fewshot} is more than the {available} examples in {dataset.fewshot_source}: lower it, "
+            "or name a larger file with --fewshot-data"
         )
     return Job(
         task=task,

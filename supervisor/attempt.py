@@ -18,7 +18,7 @@ from supervisor.notify import NotifySocket, Report
 from supervisor.process import Child, sweep_children
 from supervisor.progress import Progress
 from supervisor.relay import Stream, Tail
-from supervisor.signals import STOP_SIGNALS, SignalInbox
+from supervisor.signals import WARNINGS, SignalInbox
 from supervisor.stopping import Step, ladder
 from supervisor.terminal import Terminal
 
@@ -109,7 +109,7 @@ class Attempt:
         finally:
             self._terminal.take_back()
             os.close(log)
-        evidence = Evidence(status, self._stop, self._notified, self._progressed, bytes(tail))
+        evidence = Evidence(status, self._stop, self._notified, self._progressed, bytes(tail), self._progress.finished)
         return Ended(evidence, self._progress, around.clock() - self._started_s, self._struck, leftovers)
 
     def _watch(self, child: Child, notify: NotifySocket, selector: selectors.BaseSelector) -> None:
@@ -147,7 +147,8 @@ class Attempt:
             with selectors.DefaultSelector() as single:
                 single.register(stream, selectors.EVENT_READ)
                 while single.select(max(0.0, deadline_s - self._around.clock())):
-                    if not stream.pump(self._around.display.make_way):
+                    is_open = stream.pump(self._around.display.make_way)
+                    if not is_open or self._around.clock() >= deadline_s:
                         break
 
     def _take(self, reports: list[Report]) -> None:
@@ -179,7 +180,11 @@ class Attempt:
             child.signal_group(signal.SIGTERM)
         elif self._interrupts >= _INTERRUPTS_BEFORE_KILL:
             child.signal_group(signal.SIGKILL)
-        if self._stop is None and number in STOP_SIGNALS:
+        if number in WARNINGS:
+            # Slurm's way of saying that the time is nearly up: passed on, and no restart follows.
+            child.signal_leader(number)
+            self._stop = self._stop or StopReason.WARNED
+        elif self._stop in {None, StopReason.WARNED}:
             self._stop = StopReason.USER if number == signal.SIGINT else StopReason.DRAIN
             self._stop_asked_s = self._around.clock()
             self._steps = list(ladder(signal.Signals(number), self._launch.grace_s))
@@ -205,6 +210,7 @@ class Attempt:
         if self._steps:
             step = self._steps.pop(0)
             (child.signal_group if step.to_group else child.signal_leader)(step.signal)
+            child.signal_group(signal.SIGCONT)  # one that is stopped could not answer
         elif (strike := self._launch.strike) is not None:
             self._struck = strike
             self._around.display.line(f"chaos: {strike.harm.signal.name} to the child", "warn")

@@ -45,13 +45,15 @@ _BY_CODE = {
     ExitCode.DO_NOT_REQUEUE: FailureKind.DO_NOT_REQUEUE,
 }
 _USAGE_CODES = frozenset({2, 64, ExitCode.CONFIGURATION, ExitCode.NOT_EXECUTABLE, ExitCode.NOT_FOUND})
+_MAY_FINISH = (None, StopReason.WARNED)
 _SHELL_OFFSET = 128  # a shell reports a death by signal n as exit code 128 + n
 
 
 def classify(evidence: Evidence) -> Verdict:
     """Judge the end of an attempt. What we did ourselves is believed first, then the status, then the last words."""
     status = evidence.status
-    if status.code == ExitCode.COMPLETE:
+    # Many programs answer SIGTERM with exit code 0: then that is no proof that the work is done.
+    if status.code == ExitCode.COMPLETE and (evidence.stop in _MAY_FINISH or evidence.finished):
         return Success(ExitCode.COMPLETE)
     if status.code == ExitCode.COMPLETE_UNSCORED and evidence.notified:
         return Success(ExitCode.COMPLETE_UNSCORED)

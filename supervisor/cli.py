@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from supervisor.config import Config, default_name
 from supervisor.exitcodes import ExitCode
 from supervisor.policy import Policy
 from supervisor.run import run
+from supervisor.terminal import Terminal
 
 app = typer.Typer(
     add_completion=False,
@@ -59,8 +61,9 @@ def supervise(
 
     Exit codes: 0 complete, 2 wrong options, 3 complete with samples that have no score, 69 bad hardware, 70 retries
     spent, 73 already running, 74 I/O error, 75 progress saved, run again, 78 CMD's usage or configuration is wrong,
-    126 not executable, 127 not found. A Ctrl-C ends as SIGINT.
+    125 internal error, 126 not executable, 127 not found. A Ctrl-C ends as SIGINT.
     """
+    _fill_standard_descriptors()
     config = Config(
         command=tuple(command),
         name=_checked_name(name) or default_name(command),
@@ -69,12 +72,27 @@ def supervise(
         chaos=Chaos(parse_harms(chaos), chaos_every, chaos_seed, chaos_limit) if chaos is not None else None,
         grace_s=grace,
     )
-    code = run(config, dedicated=True)
+    try:
+        code = run(config, dedicated=True)
+    except Exception:
+        # A bug of ours: the child is gone by now. Say all we know, under a code that no child's failure has.
+        traceback.print_exc()
+        raise typer.Exit(int(ExitCode.INTERNAL)) from None
     if code is ExitCode.INTERRUPTED:
-        # Die of SIGINT ourselves, so that a calling shell script stops too.
+        # Die of SIGINT ourselves, so that a calling shell script stops too. The Ctrl-C of a terminal that was
+        # lent to the child reached nobody else of our job: pass it on, or the script would go on.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if Terminal().present:
+            os.killpg(os.getpgrp(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
     raise typer.Exit(int(code))
+
+
+def _fill_standard_descriptors() -> None:
+    """Where one was closed (`>&-`), the next file opened would take its number, and with it the child's output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def parse_harms(text: str) -> tuple[Harm, ...]:

@@ -36,7 +36,7 @@ def default_name(command: Sequence[str], directory: str | None = None) -> str:
     """A name for a command in a directory: the same each time, so that a supervisor finds its predecessor's journal.
 
     >>> default_name(["python", "-m", "evaluate", "--task", "gsm8k"], "/home/me")
-    'evaluate-0efc6f'
+    'evaluate-05c50d'
     """
     words = list(command)
     module = words.index("-m") + 1 if "-m" in words else 0

@@ -25,10 +25,11 @@ class Display:
     """Writes to one stream. A closed stream silences it; supervision goes on."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream if stream is not None else sys.stderr
+        # None where standard error was closed before we started.
+        self._stream: TextIO | None = stream if stream is not None else sys.stderr
         self._clock = clock
-        with suppress(AttributeError, ValueError):
-            self._interactive = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        with suppress(ValueError):
+            self._interactive = self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._colour = self._interactive and not os.environ.get("NO_COLOR")
         self._shown = False
         self._at_line_start = True
@@ -62,7 +63,8 @@ class Display:
                 self._write(f"{_CLEAR_LINE}{plain(f'attempt {attempt} · {text}')[:width]}")
                 self._shown = True
                 self._last_s = now_s
-        elif text != self._last_text:
+        # Elsewhere than on a terminal the child's own words are lines already; only numbers are news.
+        elif progress.done and text != self._last_text:
             self.line(text)
             self._last_s, self._last_text = now_s, text
 
@@ -72,6 +74,8 @@ class Display:
             self._shown = False
 
     def _write(self, text: str) -> None:
+        if self._stream is None:
+            return
         try:
             self._stream.write(text)
             self._stream.flush()

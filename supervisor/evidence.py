@@ -22,7 +22,8 @@ class StopReason(StrEnum):
     """Why we asked the child to end."""
 
     USER = "user"  # Ctrl-C
-    DRAIN = "drain"  # somebody wants us gone: SIGTERM, SIGHUP, or a scheduler's USR1/USR2
+    DRAIN = "drain"  # somebody wants us gone: SIGTERM or SIGHUP
+    WARNED = "warned"  # the end is near, says a scheduler by USR1 or USR2; the child may still finish
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Evidence:
     """The facts of one attempt's end.
 
     `notified` is whether the child spoke sd_notify at all; `progressed` whether it committed new samples.
+    `finished` is whether it has reported all of its samples as committed.
     `tail` is the end of its output, both streams in order of arrival.
     """
 
@@ -38,6 +40,7 @@ class Evidence:
     notified: bool = False
     progressed: bool = False
     tail: bytes = b""
+    finished: bool = False
 
 
 def signal_name(number: int) -> str:

@@ -65,11 +65,13 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def unfinished(path: Path) -> list[str]:
-    """The ids of supervisors that started and never said that they finished."""
+    """The ids of supervisors that started, never said that they finished, and were not cleaned up after."""
     ids: dict[str, None] = {}
     for event in read_journal(path):
         if event.get("event") == "supervise_started":
             ids[str(event.get("supervise_id"))] = None
         elif event.get("event") == "supervise_finished":
             ids.pop(str(event.get("supervise_id")), None)
+        elif event.get("event") == "predecessor_ended":
+            ids.pop(str(event.get("predecessor")), None)
     return list(ids)

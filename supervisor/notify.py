@@ -5,6 +5,7 @@ https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -15,6 +16,8 @@ from types import TracebackType
 from typing import Self
 
 _DATAGRAM_BYTES = 1 << 16
+_BATCH = 1024  # more than the kernel queues, and an end to a child that never stops talking
+_LONGEST_PATH = 107  # sun_path of <sys/un.h>, without its final NUL
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def _number(text: str | None) -> float | None:
         value = float(text) if text is not None else None
     except ValueError:
         return None
-    return value if value is not None and abs(value) < 1e15 else None  # neither nan nor inf passes
+    return value if value is not None and 0 <= value < 1e15 else None  # neither nan nor inf passes
 
 
 class NotifySocket:
@@ -55,6 +58,9 @@ class NotifySocket:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="supervise-"))
+        if len(os.fsencode(self._folder / "notify")) > _LONGEST_PATH:  # a long TMPDIR
+            self._folder.rmdir()
+            self._folder = Path(tempfile.mkdtemp(prefix="supervise-", dir="/tmp"))
         self.path = self._folder / "notify"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -65,10 +71,10 @@ class NotifySocket:
         return self._socket.fileno()
 
     def receive(self) -> list[Report]:
-        """Everything that has arrived, without waiting."""
-        reports = []
+        """What has arrived, without waiting."""
+        reports: list[Report] = []
         with suppress(BlockingIOError):
-            while True:
+            while len(reports) < _BATCH:
                 reports.append(parse(self._socket.recv(_DATAGRAM_BYTES)))
         return reports
 

@@ -49,9 +49,13 @@ PATTERNS: tuple[Pattern, ...] = (
 )
 
 
+_LAST_WORDS_BYTES = 4096  # what a child said at its start, and survived, does not explain its end
+
+
 def match(tail: bytes, progressed: bool) -> Pattern | None:
     """The first row that the child's last words fit."""
     for pattern in PATTERNS:
-        if not (pattern.only_at_start and progressed) and pattern.regex.search(tail):
+        words = tail[-_LAST_WORDS_BYTES:] if pattern.only_at_start else tail
+        if not (pattern.only_at_start and progressed) and pattern.regex.search(words):
             return pattern
     return None

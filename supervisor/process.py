@@ -114,7 +114,7 @@ def sweep_children(is_ours: Callable[[int], bool], grace_s: float) -> int:
     """
     seen: set[int] = set()
     deadline_s = time.monotonic() + grace_s
-    while found := _reap_dead(pid for pid in _own_children() if is_ours(pid)):
+    while found := _reap_dead(pid for pid in _own_children() if pid in seen or is_ours(pid)):
         late = time.monotonic() >= deadline_s
         for pid in found if late else found - seen:
             with suppress(ProcessLookupError):

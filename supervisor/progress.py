@@ -36,6 +36,11 @@ class Progress:
         return replace(self, status=None, _rate_from=None, _rate_to=None)
 
     @property
+    def finished(self) -> bool:
+        """Whether all samples are reported as committed."""
+        return self.done is not None and self.total is not None and self.done >= self.total
+
+    @property
     def rate_per_s(self) -> float | None:
         """Committed samples per second in this attempt; None until two reports differ."""
         if self._rate_from is None or self._rate_to is None:

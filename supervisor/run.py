@@ -47,7 +47,7 @@ def run_with_retry(
         policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay),
         chaos=chaos,
     )
-    return run(config)
+    return int(run(config))
 
 
 def run(config: Config, *, dedicated: bool = False) -> ExitCode:

@@ -66,14 +66,15 @@ def supervise(config: Config, *, dedicated: bool = False) -> ExitCode:
     """Run the command under supervision; returns the exit code (supervisor.exitcodes says what each means).
 
     `dedicated` says that this process exists for nothing else, so that every child that turns up is one left
-    behind. Raises AlreadyRunning, and OSError when the log folder cannot be written or the command not started.
+    behind. Raises AlreadyRunning, StartFailed, and OSError when the log folder cannot be written.
     """
     with _exclusive(config):
         display = Display()
         supervise_id = secrets.token_hex(16)
         path = config.folder / "events.jsonl"
-        _end_leftovers(config, unfinished(path), display)
+        dead_ids = unfinished(path)
         journal = Journal(path, supervise_id, warn=lambda text: display.line(text, "bad"))
+        _end_leftovers(config, dead_ids, journal, display)
         journal.write("supervise_started", command=list(config.command), pid=os.getpid(), config=repr(config))
         code: ExitCode | None = None
         try:
@@ -101,7 +102,7 @@ def keep_going(config: Config, supervise_id: str, tools: Tools) -> ExitCode:
     started_s = time.monotonic()
     while True:
         launch = _launch(config, supervise_id, history, first)
-        tools.display.line(f"attempt {history.attempts + 1}: {' '.join(config.command)}")
+        tools.display.line(f"attempt {launch.number}: {' '.join(config.command)}")
         # On disk before the spawn: whatever happens next, it is known that there was an attempt.
         tools.journal.write("attempt_starting", attempt=launch.number)
         ended = tools.run(launch)
@@ -231,10 +232,11 @@ def _summary(code: ExitCode, history: History, seconds: float, display: Display)
     display.line(" · ".join([*parts, duration(seconds)]), "good" if good else "bad")
 
 
-def _end_leftovers(config: Config, dead_ids: list[str], display: Display) -> None:
+def _end_leftovers(config: Config, dead_ids: list[str], journal: Journal, display: Display) -> None:
     """A supervisor that was killed leaves its child running; two children must not do the same work."""
     for dead_id in dead_ids:
         ended = end_leftovers(dead_id, config.grace_s)
+        journal.write("predecessor_ended", predecessor=dead_id, leftovers=ended)
         if ended:
             display.line(f"ended {ended} process(es) that a killed supervisor had left running", "warn")
 

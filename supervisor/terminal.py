@@ -13,6 +13,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._descriptor = _foreground_descriptor()
+        self._lent_to: int | None = None
 
     @property
     def present(self) -> bool:
@@ -20,17 +21,28 @@ class Terminal:
         return self._descriptor is not None
 
     def lend(self, group: int) -> None:
-        """Make a process group the one that the keyboard speaks to."""
-        self._set_foreground(group)
+        """Make a process group the one that the keyboard speaks to, unless we are in the background by now (`bg`)."""
+        if self._foreground() == os.getpgrp():
+            self._set_foreground(group)
+            self._lent_to = group
 
     def take_back(self) -> None:
-        """Make ours that group again."""
-        self._set_foreground(os.getpgrp())
+        """Make ours that group again, unless the shell has given the terminal to another job."""
+        group = self._foreground()
+        if group is not None and (group == self._lent_to or _is_empty(group)):
+            self._set_foreground(os.getpgrp())
 
     def suspend_ourselves(self) -> None:
         """Stop our whole job, as Ctrl-Z would have; returns when the shell continues it."""
         self.take_back()
         os.killpg(os.getpgrp(), signal.SIGSTOP)
+
+    def _foreground(self) -> int | None:
+        if self._descriptor is None:
+            return None
+        with suppress(OSError):
+            return os.tcgetpgrp(self._descriptor)
+        return None
 
     def _set_foreground(self, group: int) -> None:
         if self._descriptor is None:
@@ -43,6 +55,16 @@ class Terminal:
                 os.tcsetpgrp(self._descriptor, group)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_empty(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _foreground_descriptor() -> int | None:

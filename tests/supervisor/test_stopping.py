@@ -1,0 +1,28 @@
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.stopping import Step, ladder
+
+
+def test_the_leader_hears_first_then_the_group_then_all_are_killed() -> None:
+    assert ladder(signal.SIGUSR1, 30.0) == (
+        Step(0.0, signal.SIGUSR1, to_group=False),
+        Step(25.0, signal.SIGTERM, to_group=True),
+        Step(30.0, signal.SIGKILL, to_group=True),
+    )
+
+
+@pytest.mark.parametrize(("grace_s", "group_after_s"), [(0, 0), (1, 0.5), (8, 4), (10, 5), (11, 6), (120, 115)])
+def test_a_short_grace_is_halved(grace_s: float, group_after_s: float) -> None:
+    assert ladder(signal.SIGTERM, grace_s)[1].after_s == group_after_s
+
+
+@given(st.sampled_from([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]), st.floats(0, 1e6))
+def test_the_steps_are_in_order_and_end_with_the_grace(first: signal.Signals, grace_s: float) -> None:
+    steps = ladder(first, grace_s)
+    assert [step.after_s for step in steps] == sorted(step.after_s for step in steps)
+    assert steps[0] == Step(0.0, first, to_group=False)
+    assert steps[-1] == Step(grace_s, signal.SIGKILL, to_group=True)
