@@ -68,8 +68,8 @@ def evaluate(
 ) -> None:
     """Evaluate a language model, one durable record per sample. Run it again to go on where it stopped.
 
-    Exit codes: 0 complete, 2 wrong options, 3 complete with samples that have no score, 73 another process writes
-    this run, 74 I/O error, 75 stopped by a signal, 78 cannot work like this, 130 Ctrl-C.
+    Exit codes: 0 complete, 1 a download broke off, 2 wrong options, 3 complete with samples that have no score,
+    73 another process writes this run, 74 I/O error, 75 stopped by a signal, 78 cannot work like this, 130 Ctrl-C.
     """
     config = EvaluateConfig(
         task=task,
@@ -96,24 +96,29 @@ def evaluate(
 
 def _run(config: EvaluateConfig) -> ExitCode:
     """Translate errors, here and nowhere else, into one sentence and an exit code."""
-    from checkpoints import CheckpointError, RunLocked, StorageFailed
-    from evaluate.errors import ConfigurationError, Interrupted
+    from checkpoints import CheckpointError
+    from evaluate.errors import EvaluateError
     from evaluate.session import evaluate as evaluate_session
 
     try:
         return evaluate_session(config)
     except KeyboardInterrupt:
-        return _fail(ExitCode.INTERRUPTED, "stopped by Ctrl-C; run the same command again to go on")
-    except Interrupted as stop:
-        code = ExitCode.INTERRUPTED if stop.signal_number == signal.SIGINT else ExitCode.REQUEUE
-        name = signal.Signals(stop.signal_number).name
-        return _fail(code, f"stopped by {name}; run the same command again to go on")
-    except RunLocked as error:
-        return _fail(ExitCode.LOCK_HELD, str(error))
-    except StorageFailed as error:
-        return _fail(ExitCode.STORAGE, str(error))
-    except (CheckpointError, ConfigurationError) as error:
-        return _fail(ExitCode.CONFIGURATION, str(error))
+        return _fail(ExitCode.INTERRUPTED, "stopped by SIGINT; run the same command again to go on")
+    except (CheckpointError, EvaluateError) as error:
+        return _fail(_exit_code(error), str(error))
+
+
+def _exit_code(error: Exception) -> ExitCode:
+    from checkpoints import RunLocked, StorageFailed
+    from evaluate.errors import FetchFailed, Interrupted
+
+    if isinstance(error, Interrupted):
+        return ExitCode.INTERRUPTED if error.signal_number == signal.SIGINT else ExitCode.REQUEUE
+    if isinstance(error, RunLocked):
+        return ExitCode.LOCK_HELD
+    if isinstance(error, StorageFailed):
+        return ExitCode.STORAGE
+    return ExitCode.FAILED if isinstance(error, FetchFailed) else ExitCode.CONFIGURATION
 
 
 def _fail(code: ExitCode, text: str) -> ExitCode:

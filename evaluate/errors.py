@@ -3,10 +3,13 @@
 EvaluateError
 ├── ConfigurationError   options, data or model cannot work: trying again cannot help (exit 78)
 │   └── HubUnreachable   the hub is needed and does not answer (exit 78)
+├── FetchFailed          a download broke off: trying again may help (exit 1)
 └── Interrupted          a signal asked us to stop (exit 75 or 130)
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class EvaluateError(Exception):
@@ -24,9 +27,14 @@ class HubUnreachable(ConfigurationError):
         super().__init__(f"{what} is not in the local cache, and {problem}. {remedy}")
 
 
+class FetchFailed(EvaluateError):
+    """The hub answered, and then failed. Run the same command again to go on."""
+
+
 class Interrupted(EvaluateError):
     """Stop now; what is recorded stays recorded."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number
-        super().__init__(f"interrupted by signal {signal_number}")
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; run the same command again to go on")

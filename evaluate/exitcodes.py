@@ -9,6 +9,7 @@ class ExitCode(IntEnum):
     """75, 78 and the like are those of sysexits.h."""
 
     COMPLETE = 0
+    FAILED = 1  # something outside broke: trying again may help
     USAGE = 2
     COMPLETE_UNSCORED = 3  # every sample has its record, but some have no score
     LOCK_HELD = 73

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from evaluate import hub
-from evaluate.errors import ConfigurationError, HubUnreachable
+from evaluate.errors import ConfigurationError, FetchFailed, HubUnreachable
 
 
 def load_split(repository: str, configuration: str, split: str) -> list[dict[str, Any]]:
-    """All rows of a split. Raises HubUnreachable, within 15 s, when it is neither cached nor to be had."""
+    """All rows of a split. Raises HubUnreachable, within 15 s, if it is neither cached nor to be had, or FetchFailed."""
     problem = hub.problem()
     if problem is not None:
         hub.work_offline()
     import datasets
-    from datasets.exceptions import DatasetsError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
     from huggingface_hub.errors import HTTPError  # of whichever HTTP library it uses; not an OSError
 
     datasets.disable_progress_bars()
@@ -27,7 +27,8 @@ def load_split(repository: str, configuration: str, split: str) -> list[dict[str
                 "HF_HUB_OFFLINE=1 only the cache is asked, at once"
             )
             raise HubUnreachable(f"the dataset {repository}", problem, remedy) from error
-        raise ConfigurationError(
+        absent = isinstance(error, DatasetNotFoundError)
+        raise (ConfigurationError if absent else FetchFailed)(
             f"cannot load {split} of {repository} from {hub.endpoint()}: {hub.in_short(error)}. "
             "Run the same command again, or give the data as a file with --data FILE.jsonl"
         ) from error

@@ -53,7 +53,7 @@ def provide(digests: Digests, say: Callable[[str], None]) -> Path:
                 _make(target, say)
                 _is_intact(target, digests)
             digests.remember()
-    except OSError as error:
+    except (OSError, portalocker.LockException) as error:
         raise ConfigurationError(
             f"cannot write the converted model to {target.parent}: {error}. "
             "Set CRASHPROOF_CACHE to a folder with 1 GB free"

@@ -11,6 +11,8 @@ from evaluate.errors import ConfigurationError
 from evaluate.models.digest import Digests
 
 PATTERNS = ("*.json", "*.safetensors", "*.jinja", "*.model", "tokenizer*", "vocab*", "merges*")
+# Nothing in subfolders, which hold the same weights for other runtimes; nor those of Mistral's and Meta's own code.
+IGNORED = ("*/*", "consolidated*")
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from evaluate import hub
 from evaluate.cache import cache_dir
 from evaluate.config import DEFAULT_MODEL
-from evaluate.errors import ConfigurationError, HubUnreachable
+from evaluate.errors import ConfigurationError, FetchFailed, HubUnreachable
 from evaluate.models import default
 from evaluate.models.digest import Digests
-from evaluate.models.files import PATTERNS, ModelFiles, describe, missing
+from evaluate.models.files import IGNORED, PATTERNS, ModelFiles, describe, missing
 
 
 def resolve_model(name: str, say: Callable[[str], None]) -> ModelFiles:
-    """Raise ConfigurationError when the model is nowhere to be had, or cannot be loaded safely."""
+    """Raise ConfigurationError when the model is nowhere to be had or cannot be loaded safely, or FetchFailed."""
     digests = Digests(cache_dir())
     path = Path(name).expanduser()
     if path.is_dir():
@@ -46,7 +46,9 @@ def _from_cache(name: str) -> Path | None:
 
     try:
         # The same patterns as for the download: without them its README would be missed.
-        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=list(PATTERNS)))
+        folder = Path(
+            snapshot_download(name, local_files_only=True, allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED))
+        )
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
@@ -61,7 +63,7 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
 
     say(f"fetching {name} from {hub.endpoint()}")
     try:
-        return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+        return Path(snapshot_download(name, allow_patterns=list(PATTERNS), ignore_patterns=list(IGNORED)))
     except GatedRepoError:
         raise ConfigurationError(
             f"{name} is gated: accept its terms at {hub.endpoint()}/{name}, then log in with "
@@ -72,6 +74,6 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
             f"there is no model {name} at {hub.endpoint()}, or it is private: set HF_TOKEN"
         ) from None
     except (HTTPError, OSError, RuntimeError) as error:  # a connection that is cut off is not an OSError there
-        raise ConfigurationError(
+        raise FetchFailed(
             f"fetching {name} failed: {hub.in_short(error)}. Run the same command again to go on"
         ) from error

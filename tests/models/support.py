@@ -30,12 +30,12 @@ configs:
 
 _RESOLVE = """
 import json, sys
-from evaluate.errors import ConfigurationError
+from evaluate.errors import EvaluateError
 from evaluate.models.resolve import resolve_model
 try:
     files = resolve_model(sys.argv[1], lambda text: None)
     print(json.dumps({"folder": str(files.folder), "source": files.source, "sha256": files.sha256, "error": ""}))
-except ConfigurationError as error:
+except EvaluateError as error:
     print(json.dumps({"folder": "", "source": "", "sha256": "", "error": str(error)}))
 """
 
