@@ -9,7 +9,7 @@ from evaluate.errors import ConfigurationError, FetchFailed, HubUnreachable
 
 
 def load_split(repository: str, configuration: str, split: str) -> list[dict[str, Any]]:
-    """All rows of a split. Raises HubUnreachable, within 15 s, if it is neither cached nor to be had, or FetchFailed."""
+    """All rows of a split. Raises HubUnreachable, within 15 s, if it is not to be had at all, or FetchFailed."""
     problem = hub.problem()
     if problem is not None:
         hub.work_offline()
