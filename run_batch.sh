@@ -63,14 +63,14 @@ if [[ -z $run_name ]]; then
     run_name=$task
     [[ -z $model ]] || run_name+=-$(basename "$model")
 fi
+"$python" -m supervisor --help >/dev/null 2>&1 ||
+    fail "crashproof is not installed for $python: activate its virtual environment, or set PYTHON"
 mkdir -p "$log_dir"
 
 results=() failed=()
 for ((seed = 10#$seed_from; seed <= 10#$seed_to; seed++)); do
     name=$run_name-seed$seed
     result=$log_dir/$name.json
-    results+=("$result")
-    rm -f "$result" # what an earlier sweep left must not stand in for this one
     command=("$python" -m evaluate --task "$task" --seed "$seed" --output-path "$result")
     [[ -z $model ]] || command+=(--model "$model")
     if [[ -n $disable_checkpoint ]]; then
@@ -87,16 +87,15 @@ for ((seed = 10#$seed_from; seed <= 10#$seed_to; seed++)); do
     code=0
     "${supervise[@]}" -- "${command[@]}" "$@" || code=$?
     case $code in
-        0 | 3) ;;
+        0 | 3) results+=("$result") ;;
         130) printf 'run_batch.sh: stopped; run the same command again to go on\n' >&2; exit 130 ;;
         *) failed+=("$seed (exit code $code)") ;;
     esac
 done
 
 printf '\n=== %s\n' "$run_name"
-existing=()
-for result in "${results[@]}"; do [[ ! -e $result ]] || existing+=("$result"); done
-if ((${#existing[@]})); then "$python" -m evaluate.sweep "${existing[@]}"; fi
+# Only what has finished now: what an earlier sweep left must not stand in for a seed that failed in this one.
+if ((${#results[@]})); then "$python" -m evaluate.sweep "${results[@]}"; fi
 if ((${#failed[@]})); then
     printf 'failed: seed %s\n' "${failed[@]}" >&2
     exit 1

@@ -77,7 +77,13 @@ class Difference:
     given: Any
 
     def __str__(self) -> str:
-        return f"{self.field}: the run has {self.stored!r}, now given {self.given!r}"
+        return f"{self.field}: the run has {_short(self.stored)}, now given {_short(self.given)}"
+
+
+def _short(value: object) -> str:
+    """A hash is known by its beginning."""
+    text = repr(value)
+    return f"{text[:13]}…'" if len(text) == len(repr("0" * 64)) else text
 
 
 class RunMismatch(CheckpointError):

@@ -18,9 +18,8 @@ from supervisor.notify import NotifySocket, Report
 from supervisor.process import Child, sweep_children
 from supervisor.progress import Progress
 from supervisor.relay import Stream, Tail
-from supervisor.signals import WARNINGS, SignalInbox
+from supervisor.signals import KEYBOARD, WARNINGS, SignalInbox, stop_ourselves
 from supervisor.stopping import Step, ladder
-from supervisor.terminal import Terminal
 
 _TICK_S = 1.0
 _DRAIN_S = 1.0
@@ -31,9 +30,10 @@ _INTERRUPTS_BEFORE_GROUP, _INTERRUPTS_BEFORE_KILL = 2, 3
 
 @dataclass(frozen=True)
 class Launch:
-    """What one attempt is started with."""
+    """What one attempt is started with. `number` counts on over all supervisions of a name, as the logs do."""
 
     number: int
+    attempt: int
     command: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
@@ -83,15 +83,13 @@ class Attempt:
     def run(self) -> Ended:
         """Raise StartFailed, or OSError when there can be no log."""
         launch, around = self._launch, self._around
-        self._terminal = Terminal()
         tail = Tail()
         log = os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             with NotifySocket() as notify, selectors.DefaultSelector() as selector:
                 environment = {**launch.environment, "NOTIFY_SOCKET": str(notify.path)}
-                child = Child(launch.command, environment, own_session=not self._terminal.present)
+                child = Child(launch.command, environment)
                 try:
-                    self._terminal.lend(child.pid)
                     around.journal.write("attempt_started", attempt=launch.number, pid=child.pid)
                     streams = [Stream(child.stdout, 1, log, tail), Stream(child.stderr, 2, log, tail)]
                     sources: list[_Source] = [child, around.inbox, notify, *streams]
@@ -107,7 +105,6 @@ class Attempt:
                 self._take(notify.receive())
                 child.close_pipes()
         finally:
-            self._terminal.take_back()
             os.close(log)
         evidence = Evidence(status, self._stop, self._notified, self._progressed, bytes(tail), self._progress.finished)
         return Ended(evidence, self._progress, around.clock() - self._started_s, self._struck, leftovers)
@@ -127,7 +124,8 @@ class Attempt:
                 elif not source.pump(self._around.display.make_way):
                     selector.unregister(source)
             self._act_on_time(child)
-            self._around.display.progress(self._progress, attempt=self._launch.number)
+            if self._stop is None:
+                self._around.display.progress(self._progress, attempt=self._launch.attempt)
 
     def _end(self, child: Child) -> tuple[ExitStatus, int]:
         """Collect the dead leader and end whatever it left behind."""
@@ -167,11 +165,11 @@ class Attempt:
                 self._strike_from_s = None  # it speaks, so it will say when it is at work
 
     def _on_signal(self, number: int, child: Child) -> None:
-        if number == signal.SIGCHLD:
-            if self._terminal.present and child.stopped_by() is not None:
-                self._terminal.suspend_ourselves()
-                self._terminal.lend(child.pid)
-                child.signal_group(signal.SIGCONT)
+        if number == signal.SIGTSTP:
+            # Ctrl-Z: the child first, which as a session of its own is out of the terminal's reach, then we.
+            child.signal_group(signal.SIGSTOP)
+            stop_ourselves()
+            child.signal_group(signal.SIGCONT)
             return
         self._around.journal.write("signal_received", attempt=self._launch.number, signal=signal.Signals(number).name)
         if number == signal.SIGINT:
@@ -185,11 +183,12 @@ class Attempt:
             child.signal_leader(number)
             self._stop = self._stop or StopReason.WARNED
         elif self._stop in {None, StopReason.WARNED}:
-            self._stop = StopReason.USER if number == signal.SIGINT else StopReason.DRAIN
+            self._stop = StopReason.USER if number in KEYBOARD else StopReason.DRAIN
             self._stop_asked_s = self._around.clock()
             self._steps = list(ladder(signal.Signals(number), self._launch.grace_s))
+            more = "; SIGINT again sends SIGTERM, a third one SIGKILL" if number == signal.SIGINT else ""
             self._around.display.line(
-                f"{signal.Signals(number).name} received: the child has {self._launch.grace_s:g} s to end", "warn"
+                f"{signal.Signals(number).name}: the child has {self._launch.grace_s:g} s to end{more}", "warn"
             )
 
     def _due_s(self) -> list[float]:

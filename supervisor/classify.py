@@ -81,7 +81,7 @@ def _by_code(code: int, evidence: Evidence) -> Failure:
     # After committed samples the command line was evidently right: the same code then means something else.
     if code in _USAGE_CODES and not evidence.progressed:
         hint = pattern.hint if pattern and pattern.kind is FailureKind.USAGE else ""
-        return Failure(FailureKind.USAGE, f"exit code {code} before any sample was committed", hint)
+        return Failure(FailureKind.USAGE, f"exit code {code} before any progress", hint)
     if pattern is not None:
         found = pattern.regex.search(evidence.tail)
         text = found.group().decode(errors="replace") if found else ""

@@ -15,7 +15,6 @@ from supervisor.config import Config, default_name
 from supervisor.exitcodes import ExitCode
 from supervisor.policy import Policy
 from supervisor.run import run
-from supervisor.terminal import Terminal
 
 app = typer.Typer(
     add_completion=False,
@@ -79,11 +78,8 @@ def supervise(
         traceback.print_exc()
         raise typer.Exit(int(ExitCode.INTERNAL)) from None
     if code is ExitCode.INTERRUPTED:
-        # Die of SIGINT ourselves, so that a calling shell script stops too. The Ctrl-C of a terminal that was
-        # lent to the child reached nobody else of our job: pass it on, or the script would go on.
+        # Die of SIGINT ourselves, so that a calling shell script stops too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if Terminal().present:
-            os.killpg(os.getpgrp(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
     raise typer.Exit(int(code))
 

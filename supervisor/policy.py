@@ -57,10 +57,11 @@ class PastFailure:
 
 @dataclass(frozen=True)
 class Restart:
-    """Try again after `delay_s` seconds; `retries_left` more failures without progress are then allowed."""
+    """Try again after `delay_s` seconds; of `retries`, `retries_left` are then left without progress."""
 
     delay_s: float
     retries_left: int
+    retries: int
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ def decide(history: Sequence[PastFailure], failure: Failure, policy: Policy, jit
             return GiveUp(code, f"{failure.kind} {allowed}")
         if len(kinds) > policy.max_retries:
             return GiveUp(ExitCode.RETRIES_SPENT, f"{policy.max_retries} retries without progress are spent")
-    retries_left = min(policy.max_retries - len(kinds), limit - same)
-    return Restart(backoff_s(policy, failure.kind, len(ledger), jitter), max(0, retries_left))
+    # Two budgets run side by side; the one that ends first is told.
+    retries_left, retries = min((policy.max_retries - len(kinds), policy.max_retries), (limit - same, limit))
+    return Restart(backoff_s(policy, failure.kind, len(ledger), jitter), max(0, retries_left), retries)
 
 
 def since_progress(history: Sequence[PastFailure]) -> list[PastFailure]:

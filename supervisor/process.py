@@ -31,9 +31,13 @@ class StartFailed(Exception):
 
 
 class Child:
-    """A started command: the leader of a session or process group of its own."""
+    """A started command, leader of a session of its own.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, own_session: bool) -> None:
+    A session, at a terminal too: the child may still read from it, and what the keyboard says (Ctrl-C, Ctrl-Z)
+    comes to us, who pass it on and can do more when the child does not answer.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it. Raises StartFailed."""
         try:
             self._popen = subprocess.Popen(
@@ -41,8 +45,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=dict(environment),
-                start_new_session=own_session,
-                process_group=None if own_session else 0,
+                start_new_session=True,
             )
         except OSError as error:
             raise StartFailed(command[0], error) from error
@@ -74,13 +77,6 @@ class Child:
         """Signal the whole group. Only until reap(): the unreaped leader keeps its number from being reused."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
-
-    def stopped_by(self) -> int | None:
-        """The signal that has stopped the leader since the last call (Ctrl-Z is SIGTSTP), or None."""
-        with suppress(ChildProcessError):
-            state = os.waitid(os.P_PIDFD, self._pidfd, os.WSTOPPED | os.WNOHANG)
-            return state.si_status if state else None
-        return None
 
     def reap(self) -> ExitStatus:
         """How the leader ended. Call it once fileno() is readable."""

@@ -10,9 +10,10 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *WARNINGS)
-_WATCHED = (*STOP_SIGNALS, signal.SIGCHLD)
+STOP_SIGNALS = (*KEYBOARD, signal.SIGTERM, signal.SIGHUP, *WARNINGS)
+_WATCHED = (*STOP_SIGNALS, signal.SIGTSTP)
 
 
 class SignalInbox:
@@ -31,7 +32,7 @@ class SignalInbox:
         if threading.current_thread() is threading.main_thread():
             self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
             for number in _WATCHED:
-                if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGCHLD:
+                if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, _record)
         return self
 
@@ -58,3 +59,8 @@ class SignalInbox:
 
 def _record(number: int, frame: FrameType | None) -> None:
     """The wakeup descriptor has recorded it already."""
+
+
+def stop_ourselves() -> None:
+    """Do what Ctrl-Z asks for; returns when the shell continues us."""
+    os.kill(os.getpid(), signal.SIGSTOP)

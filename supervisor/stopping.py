@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from supervisor.signals import KEYBOARD
+
 GROUP_BEFORE_END_S = 5.0
 
 
@@ -18,14 +20,15 @@ class Step:
 
 
 def ladder(first: signal.Signals, grace_s: float) -> tuple[Step, ...]:
-    """Leader first: a SIGTERM to the group would kill its helpers in the middle of saving their work.
+    """What the keyboard sends goes to the whole group, as a terminal would send it. Anything else goes to the leader
+    first: a SIGTERM to the group would kill its helpers in the middle of saving their work.
 
     The group hears of it five seconds before the grace ends (halfway, if the grace is short), and is killed
     at its end.
     """
     group_after_s = max(grace_s - GROUP_BEFORE_END_S, grace_s / 2)
     return (
-        Step(0.0, first, to_group=False),
+        Step(0.0, first, to_group=first in KEYBOARD),
         Step(group_after_s, signal.SIGTERM, to_group=True),
         Step(grace_s, signal.SIGKILL, to_group=True),
     )

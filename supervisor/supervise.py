@@ -8,12 +8,13 @@ import random
 import re
 import secrets
 import selectors
+import shlex
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from supervisor.attempt import Attempt, Ended, Launch, Surroundings
 from supervisor.chaos import Strike
@@ -22,12 +23,12 @@ from supervisor.config import Config
 from supervisor.display import Display, duration
 from supervisor.evidence import StopReason
 from supervisor.exitcodes import ExitCode
-from supervisor.failure import Failure
+from supervisor.failure import Failure, FailureKind
 from supervisor.journal import Journal, unfinished
 from supervisor.policy import GiveUp, PastFailure, Policy, Restart, decide
-from supervisor.process import ID_VARIABLE, carries, end_leftovers, subreaper
+from supervisor.process import ID_VARIABLE, StartFailed, carries, end_leftovers, subreaper
 from supervisor.progress import Progress
-from supervisor.signals import STOP_SIGNALS, SignalInbox
+from supervisor.signals import KEYBOARD, STOP_SIGNALS, SignalInbox, stop_ourselves
 
 _ATTEMPT_LOG = re.compile(r"attempt-(\d+)\.log")
 
@@ -75,7 +76,7 @@ def supervise(config: Config, *, dedicated: bool = False) -> ExitCode:
         dead_ids = unfinished(path)
         journal = Journal(path, supervise_id, warn=lambda text: display.line(text, "bad"))
         _end_leftovers(config, dead_ids, journal, display)
-        journal.write("supervise_started", command=list(config.command), pid=os.getpid(), config=repr(config))
+        journal.write("supervise_started", command=list(config.command), pid=os.getpid(), **_told(config))
         code: ExitCode | None = None
         try:
             with SignalInbox() as inbox, subreaper():
@@ -90,6 +91,9 @@ def supervise(config: Config, *, dedicated: bool = False) -> ExitCode:
                 )
                 code = keep_going(config, supervise_id, tools)
             return code
+        except StartFailed as error:
+            code = error.exit_code
+            raise
         finally:
             journal.write("supervise_finished", exit_code=code)
             journal.close()
@@ -102,7 +106,7 @@ def keep_going(config: Config, supervise_id: str, tools: Tools) -> ExitCode:
     started_s = time.monotonic()
     while True:
         launch = _launch(config, supervise_id, history, first)
-        tools.display.line(f"attempt {launch.number}: {' '.join(config.command)}")
+        tools.display.line(f"attempt {launch.attempt}: {shlex.join(config.command)}")
         # On disk before the spawn: whatever happens next, it is known that there was an attempt.
         tools.journal.write("attempt_starting", attempt=launch.number)
         ended = tools.run(launch)
@@ -133,17 +137,18 @@ def _settle(verdict: Verdict, ended: Ended, history: History, policy: Policy, to
         tools.display.line(f"giving up: {decision.rule}", "bad")
         return decision.exit_code
     tools.journal.write("restart", delay_s=decision.delay_s, retries_left=decision.retries_left)
-    tools.display.line(_restart_line(decision), "warn")
+    tools.display.line(_restart_line(decision, verdict.kind), "warn")
     asked = tools.pause(decision.delay_s)
     if asked is None:
         return None
-    return ExitCode.INTERRUPTED if asked == signal.SIGINT else ExitCode.REQUEUE
+    return ExitCode.INTERRUPTED if asked in KEYBOARD else ExitCode.REQUEUE
 
 
 def _launch(config: Config, supervise_id: str, history: History, first: int) -> Launch:
     number = first + history.attempts
     return Launch(
         number=number,
+        attempt=history.attempts + 1,
         command=config.command,
         environment=child_environment(os.environ, supervise_id, history, config.policy.max_retries),
         log=config.folder / f"attempt-{number:04d}.log",
@@ -176,6 +181,7 @@ def pause(inbox: SignalInbox, seconds: float, clock: Callable[[], float] = time.
             for number in inbox.receive():
                 if number in STOP_SIGNALS:
                     return number
+                stop_ourselves()
             left_s = deadline_s - clock()
             if left_s <= 0:
                 return None
@@ -205,12 +211,17 @@ def _report(verdict: Verdict, launch: Launch, ended: Ended, tools: Tools) -> Non
         )
         if verdict.hint:
             tools.display.line(f"hint: {verdict.hint}", "bad")
+    if isinstance(verdict, Stopped) and status.signal == signal.SIGKILL:
+        tools.display.line("the child did not end in time and was killed", "bad")
     if ended.leftovers:
         tools.display.line(f"ended {ended.leftovers} process(es) that the child left behind", "warn")
 
 
-def _restart_line(decision: Restart) -> str:
-    return f"restarting in {duration(decision.delay_s)}; retries left: {decision.retries_left}"
+def _restart_line(decision: Restart, kind: FailureKind) -> str:
+    when = f"restarting in {duration(decision.delay_s)}"
+    if kind is FailureKind.PREEMPTION:
+        return f"{when}; a {kind} costs no retry"
+    return f"{when}; {decision.retries_left} of {decision.retries} retries left ({kind}, since the last progress)"
 
 
 def _summary(code: ExitCode, history: History, seconds: float, display: Display) -> None:
@@ -222,14 +233,24 @@ def _summary(code: ExitCode, history: History, seconds: float, display: Display)
     }
     parts = [words.get(code, f"failed, exit code {int(code)}"), f"{history.attempts} attempt(s)"]
     if history.kinds:
-        parts.append("failures: " + ", ".join(f"{kind} {count}" for kind, count in sorted(history.kinds.items())))
+        parts.append("failures: " + ", ".join(f"{count} {kind}" for kind, count in sorted(history.kinds.items())))
     if history.strikes:
         harms = Counter(strike.harm.value for strike in history.strikes)
-        parts.append("injected: " + ", ".join(f"{harm} {count}" for harm, count in sorted(harms.items())))
+        parts.append("injected: " + ", ".join(f"{count} {harm}" for harm, count in sorted(harms.items())))
     if history.progress.done is not None:
         parts.append(f"{history.progress.done}/{history.progress.total} samples")
     good = code in {ExitCode.COMPLETE, ExitCode.COMPLETE_UNSCORED}
     display.line(" · ".join([*parts, duration(seconds)]), "good" if good else "bad")
+
+
+def _told(config: Config) -> dict[str, object]:
+    """The configuration, for the journal."""
+    return {
+        "max_retries": config.policy.max_retries,
+        "retry_delay_s": config.policy.retry_delay_s,
+        "grace_s": config.grace_s,
+        "chaos": None if config.chaos is None else asdict(config.chaos),
+    }
 
 
 def _end_leftovers(config: Config, dead_ids: list[str], journal: Journal, display: Display) -> None:

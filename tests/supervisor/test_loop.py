@@ -207,9 +207,9 @@ def test_the_strikes_of_chaos_go_on_from_attempt_to_attempt(replay: Replay) -> N
     ("history", "words"),
     [
         ([DONE], ["complete", "1 attempt(s)"]),
-        ([SEGFAULT, SEGFAULT, FAIL, DONE], ["complete", "4 attempt(s)", "failures: segfault 2, unknown 1"]),
+        ([SEGFAULT, SEGFAULT, FAIL, DONE], ["complete", "4 attempt(s)", "failures: 2 segfault, 1 unknown"]),
         ([ends(1, done=16), ends(3, done=64)], ["complete, but some samples have no score", "64/64 samples"]),
-        ([ends(2)], ["failed, exit code 78", "failures: usage 1"]),
+        ([ends(2)], ["failed, exit code 78", "failures: 1 usage"]),
         ([ends(number=15, done=16, stop=StopReason.DRAIN)], ["run the same command again", "16/64 samples"]),
         ([ends(number=2)], ["stopped by the user"]),
     ],
@@ -223,7 +223,7 @@ def test_the_summary_says_what_happened(replay: Replay, history: list[End], word
 def test_the_summary_says_what_was_injected(replay: Replay) -> None:
     replay.chaos = Chaos((Harm.SEGV,), limit=2)
     replay.play(SEGFAULT, SEGFAULT, DONE)
-    assert "injected: segv 2" in replay.last_line()
+    assert "injected: 2 segv" in replay.last_line()
 
 
 def test_failures_hints_and_leftovers_are_told(replay: Replay) -> None:

@@ -82,7 +82,7 @@ def test_a_change_of_kind_does_not_renew_the_budget() -> None:
 def test_progress_renews_the_budget_and_its_own_failure_is_the_first_of_the_new_one() -> None:
     policy = Policy(max_retries=2)
     assert isinstance(replay([Kind.SEGFAULT] * 3, policy), GiveUp)
-    assert replay([Kind.SEGFAULT] * 3, policy, progressed=[2]) == Restart(0.5, retries_left=1)
+    assert replay([Kind.SEGFAULT] * 3, policy, progressed=[2]) == Restart(0.5, retries_left=1, retries=2)
     assert isinstance(replay([Kind.SEGFAULT] * 4, policy, progressed=[2]), Restart)
     assert isinstance(replay([Kind.SEGFAULT] * 5, policy, progressed=[2]), GiveUp)
 

@@ -21,7 +21,7 @@ def test_false_is_tried_four_times(bench: Bench) -> None:
     result = bench.run("false")
     assert result.code == 70
     assert kinds(bench) == ["unknown"] * 4
-    assert "failures: unknown 4" in result.stderr.splitlines()[-1]
+    assert "failures: 4 unknown" in result.stderr.splitlines()[-1]
 
 
 def test_true_is_complete_and_its_output_is_passed_on(bench: Bench) -> None:

@@ -24,5 +24,5 @@ def test_a_short_grace_is_halved(grace_s: float, group_after_s: float) -> None:
 def test_the_steps_are_in_order_and_end_with_the_grace(first: signal.Signals, grace_s: float) -> None:
     steps = ladder(first, grace_s)
     assert [step.after_s for step in steps] == sorted(step.after_s for step in steps)
-    assert steps[0] == Step(0.0, first, to_group=False)
+    assert steps[0] == Step(0.0, first, to_group=first == signal.SIGINT)
     assert steps[-1] == Step(grace_s, signal.SIGKILL, to_group=True)

@@ -115,6 +115,31 @@ def test_a_typed_ctrl_c_ends_the_script_around_the_supervisor_too(bench: Bench, 
     assert "script went on" not in keyboard.text
 
 
+@pytest.mark.parametrize("keys", [[CTRL_C] * 3, [b"\x1c"]], ids=["three times Ctrl-C", "Ctrl-backslash"])
+def test_a_child_that_ignores_the_keyboard_does_not_keep_its_user(bench: Bench, sit: Sit, keys: list[bytes]) -> None:
+    deaf = (
+        "import signal, time\nfor number in (2, 15): signal.signal(number, lambda n, _: print('no', n, flush=True))\n"
+    )
+    keyboard = sit(bench.words([sys.executable, "-c", deaf + "print('ready', flush=True)\nwhile True: time.sleep(1)"]))
+    keyboard.wait_for("ready\r\n")
+    for at, key in enumerate(keys):
+        keyboard.type(key)
+        if at < len(keys) - 1:
+            keyboard.wait_for(f"no {(2, 15)[at]}\r\n")
+    assert os.waitstatus_to_exitcode(keyboard.end()) == -signal.SIGINT
+
+
+def test_ctrl_z_works_between_two_attempts_too(bench: Bench, sit: Sit) -> None:
+    code = "import os, time\nprint('try', os.environ['SUPERVISE_ATTEMPT'], flush=True)\ntime.sleep(0.1)\nos.abort()"
+    keyboard = sit(bench.words([sys.executable, "-c", code], ["--retry-delay", "200"]))
+    keyboard.wait_for(r"restarting in .*\r\n")
+    keyboard.type(CTRL_Z)
+    assert os.WIFSTOPPED(keyboard.end(os.WUNTRACED))
+    os.killpg(keyboard.pid, signal.SIGCONT)
+    keyboard.type(CTRL_C)
+    assert os.waitstatus_to_exitcode(keyboard.end()) == -signal.SIGINT
+
+
 def test_ctrl_z_stops_the_job_and_continuing_it_continues_the_child(bench: Bench, sit: Sit) -> None:
     keyboard = sit(bench.words([sys.executable, "-c", COUNTER]))
     for _ in range(2):
