@@ -18,7 +18,8 @@ usage: run_batch.sh --task TASK [options] [-- more options for `python -m evalua
   --disable-checkpoint    keep nothing: a crash loses the seed it hits
 
 Option names may be written with underscores. Set PYTHON to use another interpreter.
-Exit code: 0 when every seed has finished, 1 when one has failed, 2 for wrong options, 130 for Ctrl-C.
+Exit code: 0 when every seed has finished, 1 when one has failed, 2 for wrong options, 75 when asked to stop
+(SIGTERM), 130 for Ctrl-C.
 USAGE
 }
 
@@ -88,6 +89,7 @@ for ((seed = 10#$seed_from; seed <= 10#$seed_to; seed++)); do
     "${supervise[@]}" -- "${command[@]}" "$@" || code=$?
     case $code in
         0 | 3) results+=("$result") ;;
+        75) printf 'run_batch.sh: asked to stop; run the same command again to go on\n' >&2; exit 75 ;;
         130) printf 'run_batch.sh: stopped; run the same command again to go on\n' >&2; exit 130 ;;
         *) failed+=("$seed (exit code $code)") ;;
     esac

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, shared: bool = False) -> None:
     """Make `path` hold `data`: after a crash at any point a reader finds the old bytes or the new, whole.
 
-    The caller holds the lock that makes it the only writer, so one name for the temporary file is enough,
-    and one left over from a crash is overwritten. Raises OSError.
+    A caller who holds the lock that makes it the only writer needs one name for the temporary file: one left over
+    from a crash is overwritten. `shared` files, which several processes may replace at once, get one each.
+    Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp" if shared else f".{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         write_all(descriptor, data)

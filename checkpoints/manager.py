@@ -95,7 +95,7 @@ class CheckpointManager:
             identity = RunIdentity.read(self.layout.run)
         except FileNotFoundError:
             return None
-        return _current(identity, replay(self.layout))
+        return _current(identity, replay(self.layout, identity.run_id))
 
     def get_statistics(self) -> Statistics:
         """What the run amounts to so far. Raises RunNotFound when there is none, and as load_checkpoint()."""
@@ -238,7 +238,7 @@ class CheckpointManager:
             # What a reader finds in the page cache may not be on the disk: sync first, so that what recovery
             # believes is what a power failure would leave.
             log.sync()
-            recovered = replay(self.layout)
+            recovered = replay(self.layout, described.run_id)
             finished = _current(described, recovered).finished
             if not finished:
                 recovered.progress.attempt += 1

@@ -35,14 +35,16 @@ def read_checkpoint(layout: RunLayout) -> Checkpoint | None:
         return None
 
 
-def replay(layout: RunLayout) -> Recovered:
+def replay(layout: RunLayout, run_id: str | None = None) -> Recovered:
     """Take the checkpoint's totals and add the records after it: O(tail).
 
-    Without a usable checkpoint, or with one that points past the log's end (the machine died before the
+    Without a usable checkpoint of this run, or with one that points past the log's end (the machine died before the
     log reached the disk), the whole log is read. Raises CorruptRun for damage that no crash explains.
     """
     checkpoint = read_checkpoint(layout)
-    if checkpoint is not None and not _is_line_start(layout.results, checkpoint.log_offset_bytes):
+    if checkpoint is not None and (
+        run_id not in {None, checkpoint.run_id} or not _is_line_start(layout.results, checkpoint.log_offset_bytes)
+    ):
         checkpoint = None
     progress = checkpoint.progress() if checkpoint else Progress()
     tail = Tail(layout.results, end_bytes=checkpoint.log_offset_bytes if checkpoint else 0)

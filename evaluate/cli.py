@@ -61,7 +61,10 @@ def evaluate(
         bool, typer.Option("--disable-checkpoint", help="Keep nothing: a crash loses everything.")
     ] = False,
     output_path: Annotated[
-        Path | None, typer.Option("--output-path", "-o", metavar="FILE", help="Write the final numbers there, as JSON.")
+        Path | None,
+        typer.Option(
+            "--output-path", "-o", metavar="FILE", dir_okay=False, help="Write the final numbers there, as JSON."
+        ),
     ] = None,
     print_input: Annotated[bool, typer.Option("--print-input", help="Print every prompt.")] = False,
     print_response: Annotated[bool, typer.Option("--print-response", help="Print every response.")] = False,
@@ -97,18 +100,18 @@ def evaluate(
 def _run(config: EvaluateConfig) -> ExitCode:
     """Translate errors, here and nowhere else, into one sentence and an exit code."""
     from checkpoints import CheckpointError
-    from evaluate.errors import EvaluateError
+    from evaluate.errors import EvaluateError, Interrupted
     from evaluate.session import evaluate as evaluate_session
 
     try:
         return evaluate_session(config)
     except KeyboardInterrupt:
         return _fail(ExitCode.INTERRUPTED, "stopped by SIGINT; run the same command again to go on")
-    except (CheckpointError, EvaluateError) as error:
+    except (CheckpointError, EvaluateError, Interrupted) as error:
         return _fail(_exit_code(error), str(error))
 
 
-def _exit_code(error: Exception) -> ExitCode:
+def _exit_code(error: BaseException) -> ExitCode:
     from checkpoints import RunLocked, StorageFailed
     from evaluate.errors import FetchFailed, Interrupted
 

@@ -40,7 +40,7 @@ class EvaluateConfig:
         if self.run_name is not None:
             return self.run_name
         limit = "" if self.limit is None else f"-limit{self.limit:g}"
-        model = Path(self.model).expanduser().name or "model"
+        model = Path(self.model).name or "model"
         return _NOT_IN_NAMES.sub("-", f"{self.task}-{model}{limit}-seed{self.seed}")
 
 

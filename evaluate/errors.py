@@ -3,8 +3,9 @@
 EvaluateError
 ├── ConfigurationError   options, data or model cannot work: trying again cannot help (exit 78)
 │   └── HubUnreachable   the hub is needed and does not answer (exit 78)
-├── FetchFailed          a download broke off: trying again may help (exit 1)
-└── Interrupted          a signal asked us to stop (exit 75 or 130)
+└── FetchFailed          a download broke off: trying again may help (exit 1)
+
+Interrupted, a BaseException like KeyboardInterrupt, says that a signal asked us to stop (exit 75 or 130).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class FetchFailed(EvaluateError):
     """The hub answered, and then failed. Run the same command again to go on."""
 
 
-class Interrupted(EvaluateError):
-    """Stop now; what is recorded stays recorded."""
+class Interrupted(BaseException):
+    """Stop now; what is recorded stays recorded. Not an Exception: no library's `except Exception` may swallow it."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number

@@ -12,6 +12,7 @@ import urllib.request
 from functools import lru_cache
 
 PROBE_TIMEOUT_S = 8.0
+_asked_by_user: list[bool] = []  # whether it was offline already, whenever we went offline
 
 
 def endpoint() -> str:
@@ -26,12 +27,13 @@ def is_offline() -> bool:
 
 def work_offline() -> None:
     """From here on use the cache only. Works for Hugging Face's libraries that are not imported yet."""
+    _asked_by_user.append(is_offline())
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def problem() -> str | None:
     """Why the hub cannot be used, in words, or None when it answers."""
-    if is_offline():
+    if is_offline() and all(_asked_by_user):
         return "HF_HUB_OFFLINE is set"
     return probe(endpoint())
 

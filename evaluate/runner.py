@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from checkpoints import Record, Statistics, Status
-from evaluate.errors import ConfigurationError, Interrupted
+from evaluate.errors import ConfigurationError
 from evaluate.fewshot import draw
 from evaluate.plan import Batch
 from evaluate.sample import Completion, Dataset, GenerationSettings, Generator, Sample
@@ -81,24 +81,41 @@ def evaluate_batch(
     try:
         prompts = [job.prompt(sample) for sample in samples]
         completions = generator.generate(prompts, job.settings, check)
-    except (Interrupted, ConfigurationError):
+    except ConfigurationError:
         raise
     except Exception as error:
         if generator.is_broken_by(error):
             raise
-        if len(samples) > 1:
-            return [record for each in samples for record in evaluate_batch(job, generator, [each], batch, check)]
-        job.seen(samples[0], "", None)
-        return [_failed(samples[0], batch, error)]
-    return [
-        _scored(job, sample, prompt, completion, {"batch": batch.number, "batch_size": len(samples)})
-        for sample, prompt, completion in zip(samples, prompts, completions, strict=True)
-    ]
+        failed = error.with_traceback(None)  # its frames would keep the batch's tensors in memory
+    else:
+        return [
+            _judged(job, sample, prompt, completion, Composition(batch, len(samples)))
+            for sample, prompt, completion in zip(samples, prompts, completions, strict=True)
+        ]
+    if len(samples) > 1:
+        return [record for each in samples for record in evaluate_batch(job, generator, [each], batch, check)]
+    job.seen(samples[0], "", None)
+    return [_failed(samples[0], Composition(batch, 1), failed)]
 
 
-def _scored(job: Job, sample: Sample, prompt: str, completion: Completion, composition: dict[str, Any]) -> Record:
+@dataclass(frozen=True)
+class Composition:
+    """Which batch of the plan a sample was in, and how many were really generated together."""
+
+    batch: Batch
+    size: int
+
+    def as_fields(self) -> dict[str, int]:
+        """For the record: bit-equality can only be claimed where this is the same."""
+        return {"batch": self.batch.number, "batch_size": self.size}
+
+
+def _judged(job: Job, sample: Sample, prompt: str, completion: Completion, composition: Composition) -> Record:
     job.seen(sample, prompt, completion)
-    score = job.task.score(sample, completion.text)
+    try:
+        score = job.task.score(sample, completion.text)
+    except Exception as error:  # a response that the task cannot judge is that sample's error
+        return _failed(sample, composition, error)
     return Record(
         idx=sample.idx,
         sample_id=sample.sample_id,
@@ -112,19 +129,15 @@ def _scored(job: Job, sample: Sample, prompt: str, completion: Completion, compo
             "prompt_tokens": completion.prompt_tokens,
             "generated_tokens": completion.generated_tokens,
             "truncated_tokens": completion.truncated_tokens,
-            **composition,
+            **composition.as_fields(),
         },
     )
 
 
-def _failed(sample: Sample, batch: Batch, error: Exception) -> Record:
+def _failed(sample: Sample, composition: Composition, error: Exception) -> Record:
     return Record(
         idx=sample.idx,
         sample_id=sample.sample_id,
         status=Status.ERROR_GENERATION,
-        extra={
-            "error": {"type": type(error).__name__, "message": str(error)},
-            "batch": batch.number,
-            "batch_size": 1,
-        },
+        extra={"error": {"type": type(error).__name__, "message": str(error)}, **composition.as_fields()},
     )

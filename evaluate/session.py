@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -60,8 +61,8 @@ def evaluate(config: EvaluateConfig) -> ExitCode:
         checked, results = None, None
         if isinstance(store, CheckpointManager):
             checked, results = audit(store.records(), job.total_samples), store.layout.results
-    _write_results(config, as_json(job.task.name, files.label, config.seed, stats))
     _print_summary(f"{config.task} · {files.label}", rows(stats, job.task.headline, checked, results))
+    _write_results(config, as_json(job.task.name, files.label, config.seed, stats))
     return ExitCode.COMPLETE_UNSCORED if stats.errors else ExitCode.COMPLETE
 
 
@@ -70,8 +71,10 @@ def plan_job(config: EvaluateConfig) -> Job:
     task = find_task(config.task)
     num_fewshot = task.num_fewshot if config.num_fewshot is None else config.num_fewshot
     dataset = task.load(DataOptions(config.data, config.fewshot_data, fewshot=num_fewshot > 0))
-    # Where the examples come from the rows that are asked, each sample leaves itself out.
-    available = len(dataset.fewshot_pool) - (dataset.fewshot_pool is dataset.samples)
+    planned = dataset.samples[: limited(len(dataset.samples), config.limit)]
+    # No sample is an example for itself, however often the pool has it.
+    copies = Counter(sample.sample_id for sample in dataset.fewshot_pool)
+    available = len(dataset.fewshot_pool) - max((copies[sample.sample_id] for sample in planned), default=0)
     if available < num_fewshot:
         raise ConfigurationError(
             f"--num-fewshot {num_fewshot} is more than the {available} examples in {dataset.fewshot_source}: lower it, "
@@ -80,7 +83,7 @@ def plan_job(config: EvaluateConfig) -> Job:
     return Job(
         task=task,
         dataset=dataset,
-        plan=make_plan(limited(len(dataset.samples), config.limit), config.batch_size),
+        plan=make_plan(len(planned), config.batch_size),
         settings=GenerationSettings(config.max_new_tokens or task.max_new_tokens, task.stops),
         num_fewshot=num_fewshot,
         seed=config.seed,
@@ -149,7 +152,11 @@ def _write_results(config: EvaluateConfig, results: dict[str, Any]) -> None:
         return
     try:
         config.output_path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(config.output_path, orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        replace_file(
+            config.output_path,
+            orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+            shared=True,
+        )
     except OSError as error:
         raise StorageFailed("write", config.output_path, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import time
@@ -10,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from supervisor.chaos import Strike
+from supervisor.chaos import Harm, Strike
 from supervisor.display import Display
 from supervisor.evidence import Evidence, ExitStatus, StopReason
-from supervisor.journal import Journal
+from supervisor.journal import Journal, LogUnwritable
 from supervisor.notify import NotifySocket, Report
 from supervisor.process import Child, sweep_children
 from supervisor.progress import Progress
@@ -73,6 +74,7 @@ class Attempt:
         self._done_before = launch.progress.done
         self._notified = self._progressed = self._is_ready = False
         self._struck: Strike | None = None
+        self._told_to_go = False
         self._stop: StopReason | None = None
         self._stop_asked_s = 0.0
         self._steps: list[Step] = []
@@ -81,17 +83,23 @@ class Attempt:
         self._strike_from_s: float | None = self._started_s
 
     def run(self) -> Ended:
-        """Raise StartFailed, or OSError when there can be no log."""
+        """Raise StartFailed or LogUnwritable."""
         launch, around = self._launch, self._around
         tail = Tail()
-        log = os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            log = os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LogUnwritable(launch.log, error) from error
         try:
             with NotifySocket() as notify, selectors.DefaultSelector() as selector:
                 environment = {**launch.environment, "NOTIFY_SOCKET": str(notify.path)}
                 child = Child(launch.command, environment)
                 try:
                     around.journal.write("attempt_started", attempt=launch.number, pid=child.pid)
-                    streams = [Stream(child.stdout, 1, log, tail), Stream(child.stderr, 2, log, tail)]
+                    streams = [
+                        Stream(child.stdout, 1, log, tail, self._in_a_hurry),
+                        Stream(child.stderr, 2, log, tail, self._in_a_hurry),
+                    ]
                     sources: list[_Source] = [child, around.inbox, notify, *streams]
                     for source in sources:
                         selector.register(source, selectors.EVENT_READ, source)
@@ -115,6 +123,9 @@ class Attempt:
             for key, _ in selector.select(self._until_due_s()):
                 source = key.data
                 if source is child:
+                    # A signal that came at the same moment changes what its end means.
+                    for number in self._around.inbox.receive():
+                        self._on_signal(number, child)
                     return
                 if source is notify:
                     self._take(notify.receive())
@@ -191,6 +202,10 @@ class Attempt:
                 f"{signal.Signals(number).name}: the child has {self._launch.grace_s:g} s to end{more}", "warn"
             )
 
+    def _in_a_hurry(self) -> bool:
+        """Whether there is more to do than to wait for somebody who does not read our output."""
+        return self._stop is not None or bool(select.select([self._around.inbox], [], [], 0)[0])
+
     def _due_s(self) -> list[float]:
         """When the next things fall due, on our clock."""
         due = [self._stop_asked_s + step.after_s for step in self._steps[:1]]
@@ -212,6 +227,7 @@ class Attempt:
             child.signal_group(signal.SIGCONT)  # one that is stopped could not answer
         elif (strike := self._launch.strike) is not None:
             self._struck = strike
+            self._told_to_go = strike.harm is Harm.TERM
             self._around.display.line(f"chaos: {strike.harm.signal.name} to the child", "warn")
             self._around.journal.write("chaos", attempt=self._launch.number, harm=strike.harm.value)
             child.signal_leader(strike.harm.signal)

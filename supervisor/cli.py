@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from supervisor.chaos import Chaos, Harm
-from supervisor.config import Config, default_name
+from supervisor.config import Config, checked_name, default_name
 from supervisor.exitcodes import ExitCode
 from supervisor.policy import Policy
 from supervisor.run import run
@@ -21,6 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
 )
+
+
+def _plain_name(name: str | None) -> str | None:
+    try:
+        return name if name is None else checked_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @app.command()
@@ -41,7 +48,10 @@ def supervise(
         float, typer.Option(min=0, metavar="SECONDS", help="How long a child that is asked to end may take.")
     ] = 30.0,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of this supervision; made from the command if not given.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of this supervision; made from the command if not given.", callback=_plain_name
+        ),
     ] = None,
     log_dir: Annotated[Path, typer.Option(metavar="DIR", help="Journal and raw logs go to DIR/NAME/.")] = Path("logs"),
     chaos: Annotated[
@@ -65,7 +75,7 @@ def supervise(
     _fill_standard_descriptors()
     config = Config(
         command=tuple(command),
-        name=_checked_name(name) or default_name(command),
+        name=default_name(command) if name is None else name,
         log_dir=log_dir,
         policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay),
         chaos=Chaos(parse_harms(chaos), chaos_every, chaos_seed, chaos_limit) if chaos is not None else None,
@@ -101,9 +111,3 @@ def parse_harms(text: str) -> tuple[Harm, ...]:
     if not harms:
         raise typer.BadParameter("name at least one harm", param_hint="--chaos")
     return harms
-
-
-def _checked_name(name: str | None) -> str | None:
-    if name is not None and (not name or name in {".", ".."} or "/" in name or "\0" in name):
-        raise typer.BadParameter(f"{name!r} must be a plain folder name", param_hint="--name")
-    return name

@@ -32,6 +32,13 @@ class Config:
         return self.log_dir / self.name
 
 
+def checked_name(name: str) -> str:
+    """The name. Raises ValueError unless it can be a folder of its own."""
+    if not name or name in {".", ".."} or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} must be a plain folder name")
+    return name
+
+
 def default_name(command: Sequence[str], directory: str | None = None) -> str:
     """A name for a command in a directory: the same each time, so that a supervisor finds its predecessor's journal.
 

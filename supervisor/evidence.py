@@ -32,6 +32,7 @@ class Evidence:
 
     `notified` is whether the child spoke sd_notify at all; `progressed` whether it committed new samples.
     `finished` is whether it has reported all of its samples as committed.
+    `told_to_go` is whether chaos has sent it a SIGTERM: an exit code 0 may then be the answer to that.
     `tail` is the end of its output, both streams in order of arrival.
     """
 
@@ -41,6 +42,7 @@ class Evidence:
     progressed: bool = False
     tail: bytes = b""
     finished: bool = False
+    told_to_go: bool = False
 
 
 def signal_name(number: int) -> str:

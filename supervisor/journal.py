@@ -16,22 +16,32 @@ from typing import Any
 FORMAT_VERSION = 1
 
 
+class LogUnwritable(Exception):
+    """The supervisor's own files cannot be written."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"cannot write {path}: {error.strerror or error}; make room, or choose another --log-dir")
+
+
 class Journal:
     """Appends events for one life of a supervisor. A line is whole or, after a crash, torn and skipped."""
 
     def __init__(
         self, path: Path, supervise_id: str, warn: Callable[[str], None], wall: Callable[[], float] = time.time
     ) -> None:
-        """Raise OSError when the file cannot be opened."""
+        """Raise LogUnwritable when the file cannot be opened."""
         self.path = path
         self._warn = warn
         self._id = supervise_id
         self._wall = wall
         self._warned = False
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        size = os.fstat(self._descriptor).st_size
-        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            os.write(self._descriptor, b"\n")  # end the line that a crash tore, or the next would join it
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            size = os.fstat(self._descriptor).st_size
+            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                os.write(self._descriptor, b"\n")  # end the line that a crash tore, or the next would join it
+        except OSError as error:
+            raise LogUnwritable(path, error) from error
 
     def write(self, event: str, **facts: Any) -> None:
         """Append one event. A full disk must not end the child: the first failure is told, and that is all."""

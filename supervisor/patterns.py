@@ -49,13 +49,13 @@ PATTERNS: tuple[Pattern, ...] = (
 )
 
 
-_LAST_WORDS_BYTES = 4096  # what a child said at its start, and survived, does not explain its end
+_LAST_WORDS_BYTES = 4096  # what a child said long before, and survived, does not explain its end
 
 
-def match(tail: bytes, progressed: bool) -> Pattern | None:
-    """The first row that the child's last words fit."""
+def match(tail: bytes, progressed: bool) -> tuple[Pattern, str] | None:
+    """The first row that the child's last words fit, and the words that do."""
     for pattern in PATTERNS:
-        words = tail[-_LAST_WORDS_BYTES:] if pattern.only_at_start else tail
-        if not (pattern.only_at_start and progressed) and pattern.regex.search(words):
-            return pattern
+        found = pattern.regex.search(tail[-_LAST_WORDS_BYTES:])
+        if found and not (pattern.only_at_start and progressed):
+            return pattern, found.group().decode(errors="replace").strip()
     return None

@@ -113,7 +113,7 @@ def sweep_children(is_ours: Callable[[int], bool], grace_s: float) -> int:
     while found := _reap_dead(pid for pid in _own_children() if pid in seen or is_ours(pid)):
         late = time.monotonic() >= deadline_s
         for pid in found if late else found - seen:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
                 os.kill(pid, signal.SIGCONT)
         seen |= found

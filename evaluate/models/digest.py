@@ -47,4 +47,4 @@ class Digests:
         """Save what was computed. A cache that cannot be written only costs time."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self._path, orjson.dumps(self._known))
+            replace_file(self._path, orjson.dumps(self._known), shared=True)

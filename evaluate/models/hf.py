@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteriaList
 
-from evaluate.errors import ConfigurationError, EvaluateError
+from evaluate.errors import ConfigurationError
 from evaluate.models.quiet import quiet_transformers
 from evaluate.sample import Completion, GenerationSettings
 
@@ -35,7 +35,7 @@ class HFGenerator:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        except (EvaluateError, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:  # transformers, tokenizers and safetensors share no class of errors
             reason = str(error).strip() or type(error).__name__

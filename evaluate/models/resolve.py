@@ -17,7 +17,10 @@ from evaluate.models.files import IGNORED, PATTERNS, ModelFiles, describe, missi
 def resolve_model(name: str, say: Callable[[str], None]) -> ModelFiles:
     """Raise ConfigurationError when the model is nowhere to be had or cannot be loaded safely, or FetchFailed."""
     digests = Digests(cache_dir())
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"the model {name}: {error}") from None
     if path.is_dir():
         return describe(path, path.resolve().name, "a local folder", digests)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:

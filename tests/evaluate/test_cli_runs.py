@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -197,11 +198,18 @@ def test_a_second_process_on_the_same_run_is_told_who_writes_it(place: Place) ->
 
 
 def test_without_checkpoints_nothing_is_left_behind_and_errors_are_exit_3(place: Place) -> None:
-    """Of four rows three are the same: they find one example among the others, and two are wanted."""
-    write_jsonl(place.folder / "rows.jsonl", [problem("Same?", 1)] * 3 + [problem("Other?", 2)])
-    done = place.run("--disable-checkpoint", "--num-fewshot", "2", "--print-response", "-o", "out.json")
+    """A chat template that raises for three of four rows."""
+    picky = place.folder / "picky"
+    shutil.copytree(place.model, picky)
+    template = "{% if 'Odd' in messages[0]['content'] %}{{ raise_exception('odd') }}{% endif %}[assistant]"
+    (picky / "chat_template.jinja").write_text(template)
+    write_jsonl(place.folder / "rows.jsonl", [problem("Odd?", 1)] * 3 + [problem("Other?", 2)])
+    done = place.run(
+        "--disable-checkpoint", "-f", "0", "--model", str(picky), "--apply-chat-template",
+        "--print-response", "-o", "out.json",
+    )  # fmt: skip
     assert done.returncode == 3, done.stderr
-    assert {path.name for path in place.folder.iterdir()} == {"rows.jsonl", "out.json"}
+    assert {path.name for path in place.folder.iterdir()} == {"rows.jsonl", "out.json", "picky"}
     assert done.stdout.count("response\n(failed)\n") == 3
     assert re.search(r"^without a score +3 \(error_generation 3\): accuracy ", done.stdout, re.M)
     assert "lost" not in done.stdout

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from checkpoints import Record, Statistics, Status
-from evaluate.errors import ConfigurationError, EvaluateError, Interrupted
+from evaluate.errors import ConfigurationError, Interrupted
 from evaluate.plan import make_plan
 from evaluate.runner import Job, run
 from evaluate.sample import Completion, Dataset, GenerationSettings, Sample
@@ -214,7 +214,7 @@ def test_a_stop_keeps_earlier_batches_and_drops_the_one_at_work(call: int, asked
 
 def test_a_stop_while_samples_are_tried_alone_is_no_error_of_theirs() -> None:
     generator, store = FakeGenerator({1: ValueError("odd")}), FakeStore()
-    with pytest.raises(EvaluateError, match="stopped by SIGINT"):
+    with pytest.raises(Interrupted, match="stopped by SIGINT"):
         go(job(4), generator, store, stop_at(4, number=2))
     assert store.calls == []
 

@@ -118,6 +118,16 @@ def test_exit_0_after_we_asked_it_to_stop_is_success_only_if_all_its_samples_are
     assert exited(0, stop=stop, notified=True, finished=True) == Success(ExitCode.COMPLETE)
 
 
+def test_exit_0_in_answer_to_the_sigterm_of_chaos_is_a_preemption() -> None:
+    assert kind_of(exited(0, told_to_go=True)) is FailureKind.PREEMPTION
+    assert exited(0, told_to_go=True, finished=True) == Success(ExitCode.COMPLETE)
+
+
+def test_a_warning_about_space_long_ago_does_not_explain_the_end() -> None:
+    assert kind_of(exited(1, tail=DISK_FULL)) is FailureKind.STORAGE
+    assert kind_of(exited(1, tail=DISK_FULL + b"working\n" * 1000)) is FailureKind.UNKNOWN
+
+
 def test_exit_0_after_a_warning_is_success() -> None:
     assert exited(0, stop=StopReason.WARNED) == Success(ExitCode.COMPLETE)
 

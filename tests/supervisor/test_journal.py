@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.journal import Journal, read_journal, unfinished
+from supervisor.journal import Journal, LogUnwritable, read_journal, unfinished
 
 
 def opened(path: Path, one: str = "aa", warnings: list[str] | None = None) -> Journal:
@@ -113,5 +113,5 @@ def test_a_full_disk_is_told_once_and_stops_nothing() -> None:
 
 
 def test_a_journal_that_cannot_be_opened_raises(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(LogUnwritable, match="directory"):
         opened(tmp_path)

@@ -111,5 +111,5 @@ def test_a_nonblocking_reader_that_is_slow_still_gets_everything(pipes: Pipes) -
             read += os.read(pipes.ours, 65536)
         os._exit(0)
     os.close(pipes.ours)
-    assert _write(pipes.target, b"the end")
+    assert _write(pipes.target, b"the end", lambda: False)
     assert os.waitpid(pid, 0)[1] == 0
