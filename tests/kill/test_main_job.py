@@ -77,7 +77,7 @@ def test_killed_three_times_and_its_supervisor_once_the_run_equals_an_uninterrup
 def test_chaos_from_the_supervisor_itself_changes_nothing_either(
     options: list[str], uninterrupted: Path, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
-    chaos = ["--chaos", "segv,kill,term", "--chaos-every", "1", "--chaos-limit", "3"]
+    chaos = ["--chaos", "segv,kill,term", "--chaos-every", "0.4", "--chaos-limit", "3"]
     ended = run_to_end(supervise_command(evaluate_command(*options), *chaos), environment, tmp_path)
     run = tmp_path / "checkpoints" / "run"
     assert ended.returncode == 0, ended.stderr

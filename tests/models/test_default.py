@@ -85,7 +85,7 @@ def flip_unseen(target: Path) -> None:
 
 def manifest(content: bytes) -> Callable[[Path], None]:
     def change(target: Path) -> None:
-        (target / "crashproof.json").write_bytes(content)
+        (target / "crashproof.manifest").write_bytes(content)
 
     return change
 
@@ -97,7 +97,7 @@ def empty(target: Path) -> None:
 
 DAMAGE = [
     *(change(name) for change in (lose, cut, flip) for name in ("model.safetensors", "tokenizer.json")),
-    *(change("crashproof.json") for change in (lose, cut)),
+    *(change("crashproof.manifest") for change in (lose, cut)),
     *(manifest(content) for content in (b"", b"[]", b"null", b"{}", b'{"files": {}}', b'{"files": ["config.json"]}')),
     flip_unseen,
     empty,
@@ -117,7 +117,7 @@ def test_damage_is_seen_and_mended(standin: StandIn, damage: Callable[[Path], No
 
 def test_manifest_names_every_file(standin: StandIn) -> None:
     standin.provide()
-    assert orjson.loads((standin.target / "crashproof.json").read_bytes())["files"].keys() == PARTS.keys()
+    assert orjson.loads((standin.target / "crashproof.manifest").read_bytes())["files"].keys() == PARTS.keys()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
