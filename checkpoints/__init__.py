@@ -7,10 +7,12 @@
 """
 
 from checkpoints.checkpoint import Checkpoint
+from checkpoints.durability import Durability
 from checkpoints.errors import (
     CheckpointError,
     CorruptRun,
     Difference,
+    RunFenced,
     RunLocked,
     RunMismatch,
     RunNotFound,
@@ -18,10 +20,12 @@ from checkpoints.errors import (
     StorageFailed,
     UnsupportedFormat,
 )
-from checkpoints.manager import CheckpointManager, Clock
+from checkpoints.manager import CheckpointManager
 from checkpoints.memory import MemoryRun
 from checkpoints.record import Record, Status
+from checkpoints.retention import Retention
 from checkpoints.statistics import Statistics
+from checkpoints.writer import Clock
 
 __all__ = [
     "Checkpoint",
@@ -30,8 +34,11 @@ __all__ = [
     "Clock",
     "CorruptRun",
     "Difference",
+    "Durability",
     "MemoryRun",
     "Record",
+    "Retention",
+    "RunFenced",
     "RunLocked",
     "RunMismatch",
     "RunNotFound",

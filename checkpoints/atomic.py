@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def replace_file(path: Path, data: bytes, *, shared: bool = False) -> None:
@@ -13,14 +17,50 @@ def replace_file(path: Path, data: bytes, *, shared: bool = False) -> None:
     from a crash is overwritten. `shared` files, which several processes may replace at once, get one each.
     Raises OSError.
     """
+    replace_with(path, lambda file: write_all(file.fileno(), data), shared=shared)
+
+
+def replace_with(path: Path, write: Callable[[BinaryIO], None], *, shared: bool = False) -> None:
+    """As replace_file(), for what is too big for the memory: `write` is handed the temporary file, opened binary.
+
+    When it raises, `path` keeps what it had, and the temporary file is removed.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp" if shared else f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        write_all(descriptor, data)
-        os.fsync(descriptor)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Make a file that must not exist yet, whole or not at all, durably. Raises FileExistsError, OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write_all(file.fileno(), data)
+            os.fsync(file.fileno())
+        os.link(temporary, path)
     finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        with suppress(OSError):
+            temporary.unlink()
+    sync_directory(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder and those above it, each name durable. Raises OSError."""
+    if path.is_dir():
+        return
+    if path.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
     sync_directory(path.parent)
 
 

@@ -7,7 +7,7 @@ number of samples.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class CompletedSet:
@@ -23,8 +23,18 @@ class CompletedSet:
             self._ends.append(end)
 
     def __contains__(self, idx: int) -> bool:
+        if not self._ends or idx > self._ends[-1]:  # what is not done yet lies beyond, as nearly always
+            return False
         at = bisect_right(self._starts, idx) - 1
         return at >= 0 and idx <= self._ends[at]
+
+    @classmethod
+    def of(cls, idxs: Iterable[int]) -> CompletedSet:
+        """The set of these indices, in any order, repeated or not."""
+        made = cls()
+        for idx in sorted(set(idxs)):
+            made.add(idx)
+        return made
 
     def __len__(self) -> int:
         return sum(end - start + 1 for start, end in self.ranges())
@@ -38,10 +48,33 @@ class CompletedSet:
         """The watermark: every sample up to this one is done. -1 when sample 0 is not."""
         return self._ends[0] if self._starts and self._starts[0] == 0 else -1
 
+    def above_watermark(self, limit: int | None = None) -> tuple[tuple[int, int], ...] | None:
+        """The ranges beyond the watermark; None when there are more than the limit."""
+        if limit is not None and len(self._starts) > limit:
+            return None
+        first = 1 if self.last_completed_idx >= 0 else 0
+        return tuple(zip(self._starts[first:], self._ends[first:], strict=True))
+
+    def extend(self, idxs: Sequence[int]) -> None:
+        """add() them all, quickly when they go on where the set ends. Raises ValueError."""
+        first = idxs[0]
+        follows = first == (self._ends[-1] + 1 if self._ends else 0)
+        if follows and idxs == list(range(first, first + len(idxs))):
+            if self._ends:
+                self._ends[-1] = idxs[-1]
+            else:
+                self._starts, self._ends = [0], [idxs[-1]]
+            return
+        for idx in idxs:
+            self.add(idx)
+
     def add(self, idx: int) -> None:
         """Raise ValueError for an index that is negative or already there."""
         if idx < 0:
             raise ValueError(f"a sample's index is at least 0, not {idx}")
+        if self._ends and idx == self._ends[-1] + 1:  # in order, as nearly always
+            self._ends[-1] = idx
+            return
         at = bisect_right(self._starts, idx)  # the range before is at - 1, the range after is at
         if at and idx <= self._ends[at - 1]:
             raise ValueError(f"sample {idx} is already recorded")

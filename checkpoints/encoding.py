@@ -7,11 +7,11 @@ does not pass, and the line stays plain JSON for every other reader.
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from isal.isal_zlib import crc32
 
 _CRC_HEX_DIGITS = 8
 _CRC_PREFIX = b',"crc":"'
@@ -48,8 +48,20 @@ def load(data: bytes) -> Any:
 
 def seal(value: Mapping[str, Any]) -> bytes:
     """Encode a non-empty object as one line, checksum last, newline included."""
-    body = dump(value)[:-1]
-    return b'%b%b%08x"}\n' % (body, _CRC_PREFIX, zlib.crc32(body))
+    try:
+        body = orjson.dumps(value)[:-1]
+    except TypeError:
+        body = dump(value)[:-1]
+    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+
+
+def intact(lines: Sequence[bytes]) -> bool:
+    """Whether every one of these lines (without their newlines) carries the checksum of its bytes.
+
+    All at once, since a whole log is checked this way: a fraction of a microsecond a line.
+    """
+    expected = b"".join([b'%b%08x"}' % (_CRC_PREFIX, crc32(line[:-_CRC_SUFFIX_BYTES])) for line in lines])
+    return expected == b"".join([line[-_CRC_SUFFIX_BYTES:] for line in lines])
 
 
 def unseal(line: bytes) -> dict[str, Any]:
@@ -57,7 +69,7 @@ def unseal(line: bytes) -> dict[str, Any]:
     if not line.endswith(b'"}\n'):
         raise BadLine("the line is not terminated")
     body, suffix = line[: -_CRC_SUFFIX_BYTES - 1], line[-_CRC_SUFFIX_BYTES - 1 : -1]
-    if not suffix.startswith(_CRC_PREFIX) or suffix[len(_CRC_PREFIX) : -2] != b"%08x" % zlib.crc32(body):
+    if not suffix.startswith(_CRC_PREFIX) or suffix[len(_CRC_PREFIX) : -2] != b"%08x" % crc32(body):
         raise BadLine("the checksum does not match")
     try:
         value = load(body + b"}")

@@ -2,6 +2,7 @@
 
 CheckpointError
 ├── RunLocked           another process is writing this run
+│   └── RunFenced       another process has taken this run over
 ├── RunMismatch         the run on disk was made with other settings
 ├── RunNotFound         there is no such run
 ├── RunNotOpen          record() before open(), or after close()
@@ -60,12 +61,27 @@ class RunLocked(CheckpointError):
         )
 
 
+class RunFenced(RunLocked):
+    """Another process has taken the run over: what this one writes from now on does not count."""
+
+    def __init__(self, path: Path, attempt: int) -> None:
+        self.holder = f"attempt {attempt}"
+        CheckpointError.__init__(
+            self,
+            f"{path} has been taken over by attempt {attempt}, on a file system that does not keep two writers apart. "
+            "What this attempt recorded before is kept; let the other one finish",
+        )
+
+
 class CorruptRun(CheckpointError):
     """A file of the run is damaged in a way that no crash explains."""
 
     def __init__(self, path: Path, line: int, offset_bytes: int, what: str) -> None:
-        self.path, self.line, self.offset_bytes = path, line, offset_bytes
-        super().__init__(f"{path}, line {line}, byte {offset_bytes}: {what}")
+        self.path, self.line, self.offset_bytes, self.what = path, line, offset_bytes, what
+        super().__init__(
+            f"{path}, line {line}, byte {offset_bytes}: {what}. Nothing was changed; "
+            f"`python -m checkpoints repair {path.parent}` tells what can be done"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from isal.isal_zlib import crc32
 
 from checkpoints.errors import CorruptRun, Difference, UnsupportedFormat
 
@@ -36,7 +37,7 @@ class RunIdentity:
 
     def encode(self) -> bytes:
         """The file's bytes, meant for people too."""
-        value = {
+        value: dict[str, Any] = {
             "format": FORMAT_VERSION,
             "run_id": self.run_id,
             "created": self.created,
@@ -45,6 +46,7 @@ class RunIdentity:
             "identity": self.identity,
             "provenance": self.provenance,
         }
+        value["crc"] = _checksum(value)
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
@@ -60,10 +62,14 @@ class RunIdentity:
                 value["run_id"], value["created"], value["identity"], value["provenance"], value["total_samples"]
             )
             intact = value["fingerprint"] == fingerprint(found.identity)
+            checksum = value.pop("crc", None)  # the first files of this version have none
+            whole = checksum is None or checksum == _checksum(value)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise CorruptRun(path, 1, 0, f"not a description of a run: {error}") from None
         if not intact:
             raise CorruptRun(path, 1, 0, "the fingerprint does not match the identity beside it")
+        if not whole:
+            raise CorruptRun(path, 1, 0, "the checksum does not match")
         return found
 
 
@@ -71,6 +77,10 @@ def normal(value: Mapping[str, Any]) -> dict[str, Any]:
     """The value as JSON gives it back: tuples become lists, keys strings. Raises TypeError."""
     result: dict[str, Any] = orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
     return result
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return f"{crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)):08x}"
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

@@ -43,3 +43,12 @@ class RunLayout:
     def attempts(self) -> Path:
         """What crashes left behind, kept for inspection."""
         return self.root / "attempts"
+
+    @property
+    def compressed(self) -> Path:
+        """What a finished run's results become on request."""
+        return self.root / "results.jsonl.gz"
+
+    def attempt(self, number: int) -> Path:
+        """Where an attempt said that it began."""
+        return self.attempts / f"attempt-{number:04d}.json"

@@ -25,6 +25,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: portalocker.Lock | None = None
+        self.held = False  # whether this process holds it
 
     def acquire(self) -> None:
         """Raise RunLocked when another process holds it, StorageFailed when the file system cannot lock."""
@@ -36,7 +37,11 @@ class RunLock:
         except (OSError, portalocker.LockException) as error:
             cause = error if isinstance(error, OSError) else OSError(f"the file system cannot lock ({error})")
             raise StorageFailed("lock", self.path, cause) from error
+        if not _is_still(self.path, file.fileno()):
+            lock.release()
+            raise RunLocked(self.path, "another process, which has just moved it away")
         self._lock = lock
+        self.held = True
         _held.add(self)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_ticks(os.getpid())}
         try:
@@ -46,11 +51,6 @@ class RunLock:
             self.release()
             raise StorageFailed("write", self.path, error) from error
 
-    @property
-    def held(self) -> bool:
-        """Whether this process holds it."""
-        return self._lock is not None
-
     def release(self) -> None:
         """Harmless when the lock is not held."""
         if self._lock is not None and self._lock.fh is not None:
@@ -58,6 +58,7 @@ class RunLock:
                 self._lock.fh.truncate(0)
             self._lock.release()
         self._lock = None
+        self.held = False
         _held.discard(self)
 
     def forget(self) -> None:
@@ -65,6 +66,7 @@ class RunLock:
         if self._lock is not None and self._lock.fh is not None:
             os.close(self._lock.fh.fileno())
         self._lock = None
+        self.held = False
 
 
 def read_holder(path: Path) -> dict[str, object] | None:
@@ -89,6 +91,14 @@ def is_held(path: Path) -> bool:
         return False
     pid = holder.get("pid")
     return isinstance(pid, int) and holder.get("started") == _start_ticks(pid)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the path names the file that is open: the folder may have been renamed before the lock was ours."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _start_ticks(pid: int) -> int | None:

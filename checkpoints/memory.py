@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from checkpoints.checkpoint import Checkpoint
-from checkpoints.manager import Clock
 from checkpoints.progress import Progress
 from checkpoints.record import Record
 from checkpoints.statistics import Statistics, describe
+from checkpoints.writer import Clock
 
 
 class MemoryRun:
@@ -26,6 +27,9 @@ class MemoryRun:
     def is_completed(self, idx: int) -> bool:
         """Whether the sample has been recorded."""
         return idx in self._progress.completed
+
+    def begin(self, idxs: Iterable[int]) -> None:
+        """Nothing outlives this process, so nobody has to be told."""
 
     def record(self, *records: Record) -> None:
         """Raise ValueError for a sample that is recorded already."""

@@ -37,7 +37,7 @@ class RunRow:
 def list_runs(checkpoint_dir: Path) -> Iterator[RunRow]:
     """The runs of a folder by name; other folders are passed over. A damaged run does not hide the others."""
     for path in sorted(checkpoint_dir.iterdir()):
-        if RunLayout(path).run.is_file():
+        if not path.name.startswith(".") and RunLayout(path).run.is_file():
             yield describe_run(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -43,19 +43,34 @@ class Record:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if taken := (_FIELDS | {"crc"}) & self.extra.keys():
-            raise ValueError(f"extra may not hold the record's own fields: {', '.join(sorted(taken))}")
-        for name in ("idx", "attempt"):
-            if not isinstance(getattr(self, name), int):
-                raise TypeError(f"{name} must be an int, not {getattr(self, name)!r}")
-        for name, value in (("timestamp", self.timestamp), *self.scores.items()):
-            if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-                raise ValueError(f"{name} must be a finite number, not {value!r}")
-        object.__setattr__(self, "status", Status(self.status))
+        if self.extra and not _RESERVED.isdisjoint(self.extra):
+            taken = sorted(_RESERVED & self.extra.keys())
+            raise ValueError(f"extra may not hold the record's own fields: {', '.join(taken)}")
+        if not (isinstance(self.idx, int) and isinstance(self.attempt, int)):
+            raise TypeError(f"idx and attempt must be int, not {self.idx!r} and {self.attempt!r}")
+        _check_number("timestamp", self.timestamp)
+        for name, value in self.scores.items():
+            _check_number(name, value)
+        if type(self.status) is not Status:
+            object.__setattr__(self, "status", Status(self.status))
 
-    def encode(self) -> bytes:
-        """The line, newline included. Raises TypeError for what JSON cannot hold."""
-        return seal({**{name: getattr(self, name) for name in _ORDER}, **self.extra, "attempt": self.attempt})
+    def encode(self, timestamp: float | None = None, attempt: int | None = None) -> bytes:
+        """The line, newline included, stamped if so wished. Raises TypeError for what JSON cannot hold."""
+        # Spelled out, since this is where most of the time of recording goes.
+        return seal(
+            {
+                "idx": self.idx,
+                "sample_id": self.sample_id,
+                "status": self.status._value_,
+                "ground_truth": self.ground_truth,
+                "model_answer": self.model_answer,
+                "is_correct": self.is_correct,
+                "scores": self.scores,
+                "timestamp": self.timestamp or timestamp or 0.0,
+                **self.extra,
+                "attempt": self.attempt if attempt is None else attempt,
+            }
+        )
 
     @classmethod
     def decode(cls, line: bytes) -> Record:
@@ -64,11 +79,14 @@ class Record:
         extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
         try:
             return cls(**{**values, "status": Status(values["status"])}, extra=extra)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadLine(f"not a record: {error}") from None
 
 
-_ORDER = (
-    "idx", "sample_id", "status", "ground_truth", "model_answer", "is_correct", "scores", "timestamp",
-)  # fmt: skip
-_FIELDS = frozenset((*_ORDER, "attempt"))
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+
+
+_FIELDS = frozenset({each.name for each in fields(Record)} - {"extra"})
+_RESERVED = _FIELDS | {"crc"}

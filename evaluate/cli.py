@@ -6,12 +6,15 @@ import math
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evaluate.config import DEFAULT_MODEL, EvaluateConfig
 from evaluate.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from checkpoints import Durability, Retention
 
 app = typer.Typer(
     add_completion=False,
@@ -60,6 +63,27 @@ def evaluate(
     disable_checkpoint: Annotated[
         bool, typer.Option("--disable-checkpoint", help="Keep nothing: a crash loses everything.")
     ] = False,
+    checkpoint_interval: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Sync after so many samples (64).")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Sync when a sample has waited so long (1).")
+    ] = None,
+    save_incremental: Annotated[
+        bool, typer.Option("--save-incremental", help="Sync every sample: not even a power failure loses one.")
+    ] = False,
+    resume_from: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Resume this run: its folder, or its checkpoint.json.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over; the old run is kept under another name.")
+    ] = False,
+    keep_reports: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Keep only the last N crash reports of the run.")
+    ] = None,
+    compress_finished: Annotated[
+        bool, typer.Option("--compress-finished", help="Compress the results when the run is complete.")
+    ] = False,
     output_path: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +98,7 @@ def evaluate(
     Exit codes: 0 complete, 1 a download broke off, 2 wrong options, 3 complete with samples that have no score,
     73 another process writes this run, 74 I/O error, 75 stopped by a signal, 78 cannot work like this, 130 Ctrl-C.
     """
+    directory, name = _checked_place(checkpoint_dir, _checked_name(run_name), resume_from)
     config = EvaluateConfig(
         task=task,
         model=model,
@@ -87,9 +112,12 @@ def evaluate(
         seed=seed,
         device=device,
         dtype=_checked_dtype(dtype),
-        checkpoint_dir=checkpoint_dir,
-        run_name=_checked_name(run_name),
+        checkpoint_dir=directory,
+        run_name=name,
         disable_checkpoint=disable_checkpoint,
+        durability=_checked_durability(checkpoint_interval, checkpoint_seconds, save_incremental),
+        retention=_retention(keep_reports, compress_finished),
+        restart=restart,
         output_path=output_path,
         print_input=print_input,
         print_response=print_response,
@@ -133,6 +161,39 @@ def _checked_limit(limit: float | None) -> float | None:
     if limit is not None and (not math.isfinite(limit) or limit <= 0 or (limit > 1 and limit != int(limit))):
         raise typer.BadParameter(f"{limit:g} is neither a number of samples nor a share below 1", param_hint="--limit")
     return limit
+
+
+def _checked_durability(records: int | None, seconds: float | None, every_sample: bool) -> Durability:
+    from checkpoints import Durability
+
+    if every_sample:
+        if records is not None or seconds is not None:
+            raise typer.BadParameter("syncs every sample: leave the interval out", param_hint="--save-incremental")
+        return Durability.strict()
+    try:
+        return Durability.group(64 if records is None else records, 1.0 if seconds is None else seconds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--checkpoint-seconds") from None
+
+
+def _retention(keep_reports: int | None, compress_finished: bool) -> Retention:
+    from checkpoints import Retention
+
+    return Retention(keep_reports, compress_finished)
+
+
+def _checked_place(directory: Path, name: str | None, resume_from: Path | None) -> tuple[Path, str | None]:
+    if resume_from is None:
+        return directory, name
+    from checkpoints import CheckpointManager, RunNotFound
+
+    if name is not None:
+        raise typer.BadParameter("names the run already: leave --run-name out", param_hint="--resume-from")
+    try:
+        root = CheckpointManager.resume_from(resume_from).layout.root
+    except RunNotFound as error:
+        raise typer.BadParameter(str(error), param_hint="--resume-from") from None
+    return root.parent, root.name
 
 
 def _checked_dtype(dtype: str) -> str:

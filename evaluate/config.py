@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from checkpoints import Durability, Retention
 
 DEFAULT_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -30,6 +34,9 @@ class EvaluateConfig:
     checkpoint_dir: Path = Path("checkpoints")
     run_name: str | None = None
     disable_checkpoint: bool = False
+    durability: Durability | None = None
+    retention: Retention | None = None
+    restart: bool = False
     output_path: Path | None = None
     print_input: bool = False
     print_response: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,9 @@ class Store(Protocol):
 
     def is_completed(self, idx: int) -> bool:
         """Whether the sample has its record."""
+
+    def begin(self, idxs: Iterable[int]) -> None:
+        """Note which samples are worked on, before one of them can kill the process."""
 
     def record(self, *records: Record) -> None:
         """Keep the records; once this returns, the death of the process cannot lose them."""
@@ -67,6 +70,7 @@ def run(
         if not missing:
             continue
         check()
+        store.begin(missing)
         samples = [job.dataset.samples[idx] for idx in batch.indices]
         # The whole batch, even if a crash left only part of it to do: the same arithmetic gives the same answers.
         records = evaluate_batch(job, generator, samples, batch, check)

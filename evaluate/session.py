@@ -96,10 +96,15 @@ def _open_store(
 ) -> CheckpointManager | MemoryRun:
     if config.disable_checkpoint:
         return MemoryRun(job.total_samples)
-    return CheckpointManager(config.checkpoint_dir, config.name).open(
+    manager = CheckpointManager(
+        config.checkpoint_dir, config.name, durability=config.durability, retention=config.retention
+    )
+    return manager.open(
         total_samples=job.total_samples,
         identity=identity(job, config, files, placement),
         provenance=provenance(job, config, files, placement),
+        # Once: a supervisor that brings this command back wants to go on, not to start over again.
+        restart=config.restart and os.environ.get("SUPERVISE_ATTEMPT", "1") == "1",
     )
 
 

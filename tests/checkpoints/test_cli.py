@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from checkpoints import CheckpointManager, Record, Status
-from checkpoints.cli import format_duration
+from checkpoints.cli_look import format_duration
 from tests.checkpoints.support import FakeTime, make_run, python, start
 from tests.checkpoints.test_lock import HOLD
 

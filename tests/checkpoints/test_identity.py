@@ -151,7 +151,7 @@ def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_a_newer_version_is_refused_rather_than_overwritten(tmp_path: Path) -> None:
     manager = started(tmp_path)
-    newer = seal({**unseal(manager.layout.checkpoint.read_bytes()), "format": 2})
+    newer = seal({**unseal(manager.layout.checkpoint.read_bytes().rstrip() + b"\n"), "format": 2})
     manager.layout.checkpoint.write_bytes(newer)
     for look in (manager.load_checkpoint, CheckpointManager(tmp_path, "r").open):
         with pytest.raises(UnsupportedFormat, match=r"checkpoint\.json has format version 2"):

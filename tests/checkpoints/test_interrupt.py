@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,18 +98,18 @@ def test_whoever_catches_the_interrupt_and_goes_on_cannot_record_a_sample_twice(
 
 
 def test_an_interrupt_anywhere_in_open_leaves_the_run_as_it_was_and_free(tmp_path: Path) -> None:
-    make_run(tmp_path, 0, 1, total=4)
-    torn = Record(2).encode()[:30]
+    make_run(tmp_path / "as-it-was", 0, 1, total=4)
+    with (tmp_path / "as-it-was" / "r" / "results.jsonl").open("ab") as log:
+        log.write(Record(2).encode()[:30])
     for at_line in each_line():
-        with (tmp_path / "r" / "results.jsonl").open("ab") as log:
-            log.write(torn)
-        manager = CheckpointManager(tmp_path, "r")
+        directory = tmp_path / str(at_line)
+        shutil.copytree(tmp_path / "as-it-was", directory)
+        manager = CheckpointManager(directory, "r")
         struck = interrupted(manager.open, at_line)
         manager.close()
         del manager
-        assert [record.idx for record in CheckpointManager(tmp_path, "r").records()] == [0, 1]
-        CheckpointManager(tmp_path, "r").open().close()
+        assert [record.idx for record in CheckpointManager(directory, "r").records()] == [0, 1]
+        check(directory)
         if not struck:
             break
     assert 100 < at_line < 1999
-    check(tmp_path)

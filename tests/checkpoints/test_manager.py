@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints import CheckpointManager, Record, RunNotFound, RunNotOpen, Status
-from checkpoints.manager import GROUP_INTERVAL_S, GROUP_RECORDS
+from checkpoints import CheckpointManager, Durability, Record, RunNotFound, RunNotOpen, Status
 from checkpoints.recovery import read_checkpoint
-from tests.checkpoints.support import FakeTime, counted, files_of, make_run, recount
+from tests.checkpoints.support import FakeTime, counted, environment, files_of, make_run, recount
 
 
 def on_disk(manager: CheckpointManager) -> int:
@@ -123,60 +127,156 @@ def test_an_acknowledged_record_is_in_the_file_at_once(tmp_path: Path) -> None:
         for idx in range(5):
             run.record(Record(idx))
             assert run.layout.results.read_bytes().count(b"\n") == idx + 1
-        assert on_disk(run) == 0
 
 
-def test_the_checkpoint_follows_every_64_records(tmp_path: Path) -> None:
-    assert GROUP_RECORDS == 64
+def synced(manager: CheckpointManager) -> int:
+    """How many whole records checkpoint.json says are on the disk."""
+    checkpoint = read_checkpoint(manager.layout)
+    assert checkpoint is not None
+    return manager.layout.results.read_bytes()[: checkpoint.synced_bytes].count(b"\n")
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """The store's own thread needs a few milliseconds."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_reader_finds_the_numbers_of_the_last_record_whenever_it_looks(tmp_path: Path) -> None:
+    """json.loads of the file and nothing else, after each record of a quick loop."""
+    with CheckpointManager(tmp_path, "r").open(total_samples=300) as run:
+        for idx in range(300):
+            run.record(Record(idx, is_correct=idx % 3 == 0))
+            found = json.loads(run.layout.checkpoint.read_bytes())
+            assert (found["last_completed_idx"], found["samples_processed"]) == (idx, idx + 1)
+            assert found["accuracy"] == found["correct_count"] / (idx + 1) == (idx // 3 + 1) / (idx + 1)
+
+
+def test_after_a_rush_of_records_the_checkpoint_catches_up_by_itself(tmp_path: Path) -> None:
     with CheckpointManager(tmp_path, "r", clock=FakeTime().clock).open() as run:
-        seen = []
+        for idx in range(1000):
+            run.record(Record(idx))
+        wait_until(lambda: on_disk(run) == 1000)
+
+
+def test_a_group_is_synced_with_its_64th_record(tmp_path: Path) -> None:
+    with CheckpointManager(tmp_path, "r", clock=FakeTime().clock).open() as run:
         for idx in range(130):
             run.record(Record(idx))
-            seen.append(on_disk(run))
-    assert seen == [0] * 63 + [64] * 64 + [128] * 3
-    assert on_disk(run) == 130
+        wait_until(lambda: on_disk(run) == 130)
+        assert synced(run) == 128
+    assert synced(run) == 130
 
 
-def test_the_checkpoint_follows_after_a_second(tmp_path: Path) -> None:
-    assert GROUP_INTERVAL_S == 1.0
-    time, seen = FakeTime(), []
-    with CheckpointManager(tmp_path, "r", clock=time.clock).open() as run:
-        for idx, passes_s in enumerate((0, 0.5, 0.49, 0.01, 0.99, 0.02, 5)):
-            time.advance(passes_s)
-            run.record(Record(idx))
-            seen.append(on_disk(run))
-    assert seen == [0, 0, 0, 4, 4, 6, 7]
-
-
-def test_commit_brings_the_checkpoint_up_to_date_and_starts_a_new_group(tmp_path: Path) -> None:
-    time = FakeTime()
-    with CheckpointManager(tmp_path, "r", clock=time.clock).open() as run:
+def test_a_group_is_synced_a_second_after_its_first_record_though_no_other_comes(tmp_path: Path) -> None:
+    with CheckpointManager(tmp_path, "r", durability=Durability.group(interval_s=0.05)).open() as run:
         run.record(Record(0))
-        time.advance(0.9)
-        run.commit()
-        assert on_disk(run) == 1
-        time.advance(0.9)
         run.record(Record(1))
-        assert on_disk(run) == 1
+        wait_until(lambda: run.load_checkpoint().synced_bytes == run.layout.results.stat().st_size)  # type: ignore[union-attr]
 
 
-def test_the_checkpoint_has_the_same_size_after_many_records(tmp_path: Path) -> None:
-    sizes = []
+def test_strict_syncs_each_record_before_it_returns_and_process_none(tmp_path: Path) -> None:
+    for how, expected in ((Durability.strict(), 3), (Durability.process(), 0)):
+        with CheckpointManager(tmp_path, how.name, durability=how, clock=FakeTime().clock).open() as run:
+            for idx in range(3):
+                run.record(Record(idx))
+            wait_until(lambda run=run: on_disk(run) == 3)  # type: ignore[misc]
+            assert synced(run) == expected
+        assert synced(run) == 3
+
+
+def test_commit_syncs_and_brings_the_checkpoint_up_to_date(tmp_path: Path) -> None:
     with CheckpointManager(tmp_path, "r", clock=FakeTime().clock).open() as run:
-        for start in (0, 100):
+        run.record(Record(0))
+        run.commit()
+        assert (on_disk(run), synced(run)) == (1, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"records": 0}, {"interval_s": 0}, {"interval_s": float("nan")}])
+def test_a_durability_that_would_never_sync_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="between two syncs must be"):
+        Durability.group(**wrong)
+
+
+def test_the_checkpoint_has_the_same_size_whatever_it_says(tmp_path: Path) -> None:
+    sizes = set()
+    with CheckpointManager(tmp_path, "r").open() as run:
+        for start in (0, 100, 1_000, 100_000_000):
             run.record(*map(Record, range(start, start + 100)))
-            sizes.append(run.layout.checkpoint.stat().st_size)
-    run.open().close()
-    assert run.layout.checkpoint.stat().st_size - sizes[0] < 20
-    assert sizes[1] - sizes[0] < 10
+            run.begin([start + 100])
+            sizes.add(run.layout.checkpoint.stat().st_size)
+    assert sizes == {1024}
 
 
-def test_a_reader_beside_a_live_writer_sees_records_that_no_checkpoint_knows(tmp_path: Path) -> None:
+def test_a_completed_set_too_ragged_for_the_checkpoint_is_found_again_in_the_log(tmp_path: Path) -> None:
+    with CheckpointManager(tmp_path, "r").open() as run:
+        run.record(*map(Record, range(0, 4_000, 2)))
+    assert run.layout.checkpoint.stat().st_size == 1024
+    assert json.loads(run.layout.checkpoint.read_bytes())["completed_above"] is None
+    with CheckpointManager(tmp_path, "r").open() as run:
+        assert [run.is_completed(idx) for idx in (0, 1, 2, 3_998, 3_999)] == [True, False, True, True, False]
+
+
+def test_what_was_in_flight_when_a_process_died_is_counted_against_it(tmp_path: Path) -> None:
+    script = """if True:
+        import os, signal, sys
+        from checkpoints import CheckpointManager, Record
+        run = CheckpointManager(sys.argv[1], "r").open(total_samples=9)
+        run.begin([3, 4, 5])
+        run.record(Record(4)) if not run.is_completed(4) else None
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment(), check=False)
+    with CheckpointManager(tmp_path, "r").open() as run:
+        assert run.crash_counts == {3: 2, 5: 2}
+        run.record(Record(5))
+        assert run.crash_counts == {3: 2}
+        run.begin([0, 1])
+    with CheckpointManager(tmp_path, "r").open() as run:
+        assert run.crash_counts == {3: 2}, "a run that was closed did not crash"
+
+
+def test_threads_may_share_a_run(tmp_path: Path) -> None:
+    def work(start: int) -> None:
+        for idx in range(start, 2_000, 4):
+            run.record(Record(idx, is_correct=True))
+
+    with CheckpointManager(tmp_path, "r").open(total_samples=2_000) as run:
+        threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert counted(run) == recount(run)
+    assert (run.get_statistics().finished, run.get_statistics().correct_count) == (True, 2_000)
+
+
+def test_restart_keeps_the_old_run_under_another_name(tmp_path: Path) -> None:
+    make_run(tmp_path, 0, 1, total=2)
+    with CheckpointManager(tmp_path, "r").open(total_samples=3, identity={"new": 1}, restart=True) as run:
+        assert (run.attempt, run.get_statistics().samples_processed) == (1, 0)
+    [old] = [path for path in tmp_path.iterdir() if path.name != "r"]
+    assert old.name.startswith("r.replaced-")
+    assert CheckpointManager(tmp_path, old.name).get_statistics().samples_processed == 2
+
+
+def test_a_run_is_resumed_from_its_folder_or_its_checkpoint(tmp_path: Path) -> None:
+    manager = make_run(tmp_path, 0, total=2)
+    for path in (manager.layout.root, manager.layout.checkpoint):
+        assert CheckpointManager.resume_from(path).get_statistics().samples_processed == 1
+    with pytest.raises(RunNotFound):
+        CheckpointManager.resume_from(tmp_path)
+
+
+def test_a_reader_beside_a_live_writer_sees_its_records_and_changes_nothing(tmp_path: Path) -> None:
     with CheckpointManager(tmp_path, "r", clock=FakeTime().clock).open(total_samples=9) as run:
         run.record(Record(0, is_correct=True), Record(1))
+        wait_until(lambda: on_disk(run) == 2)
         before = files_of(run)
         beside = CheckpointManager(tmp_path, "r")
-        assert on_disk(run) == 0
         assert beside.get_statistics().samples_processed == 2
         assert beside.get_statistics().accuracy == run.get_statistics().accuracy == 0.5
         assert [record.idx for record in beside.records()] == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_a_last_record_torn_at_any_byte_is_cut_off_and_kept_aside(tmp_path: Path
     for torn_bytes in range(1, len(last)):
         manager.layout.results.write_bytes(kept + last[:torn_bytes])
         manager.layout.checkpoint.unlink()
+        shutil.rmtree(manager.layout.attempts)
         if checkpoint != "missing":
             manager.layout.checkpoint.write_bytes(current if checkpoint == "current" else earlier)
         before = manager.get_statistics()
@@ -70,10 +72,10 @@ def test_anything_that_no_record_follows_is_a_torn_tail(tmp_path: Path, tail: by
 def test_looking_at_a_torn_run_changes_nothing(tmp_path: Path) -> None:
     manager = two_attempts(tmp_path)
     manager.layout.results.write_bytes(manager.layout.results.read_bytes()[:-5])
-    before = {path: path.read_bytes() for path in manager.layout.root.iterdir()}
+    before = {path: path.read_bytes() for path in manager.layout.root.rglob("*") if path.is_file()}
     assert manager.get_statistics().samples_processed == 4
     assert [record.idx for record in manager.records()] == [0, 1, 2, 4]
-    assert {path: path.read_bytes() for path in manager.layout.root.iterdir()} == before
+    assert {path: path.read_bytes() for path in manager.layout.root.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_damaged_in_any_bit_is_replaced_by_a_scan_of_the_log(tmp_path: Path) -> None:
@@ -198,12 +200,12 @@ def test_a_sample_that_the_log_has_twice_is_refused_with_its_place(tmp_path: Pat
 def test_a_line_that_grows_while_it_is_read_is_not_mistaken_for_damage(tmp_path: Path) -> None:
     """The writer beside us is between two halves of a write; then it goes on."""
     manager = two_attempts(tmp_path)
-    line = Record(5).encode()
+    line = Record(5, attempt=2).encode()
     with manager.layout.results.open("ab", buffering=0) as log:
         log.write(line[:40])
         entries = scan(manager.layout.results)
         seen = [next(entries) for _ in range(6)]
-        log.write(line[40:] + Record(6).encode())
+        log.write(line[40:] + Record(6, attempt=2).encode())
         assert [entry.record is None for entry in seen] == [False] * 5 + [True]
         assert list(entries) == []
     assert [record.idx for record in manager.records()] == [0, 1, 2, 4, 3, 5, 6]
@@ -214,9 +216,9 @@ def test_a_second_crash_during_recovery_loses_nothing(tmp_path: Path) -> None:
     manager = two_attempts(tmp_path)
     log = manager.layout.results.read_bytes()
     manager.layout.results.write_bytes(log + b"torn")
-    manager.layout.attempts.mkdir()
     (manager.layout.attempts / "attempt-0003.torn-tail").write_bytes(b"to")
     CheckpointManager(tmp_path, "r").open().close()
     assert manager.layout.results.read_bytes() == log
-    assert (manager.layout.attempts / "attempt-0003.torn-tail").read_bytes() == b"torn"
+    assert (manager.layout.attempts / "attempt-0003.torn-tail").read_bytes() == b"to"
+    assert (manager.layout.attempts / "attempt-0003.1.torn-tail").read_bytes() == b"torn"
     assert attempts_by_idx(manager) == {0: 1, 1: 1, 2: 1, 4: 2, 3: 2}

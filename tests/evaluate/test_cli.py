@@ -83,6 +83,11 @@ def test_what_cannot_work_is_one_sentence_and_exit_78(
         (["-t", "gsm-mini", "--limit", "nan"], "nan is neither a number of samples nor a share below 1"),
         (["-t", "gsm-mini", "--limit", "1e999"], "inf is neither a number of samples nor a share below 1"),
         (["-t", "gsm-mini", "--limit", "ten"], "--limit"),
+        (["-t", "gsm-mini", "--checkpoint-interval", "0"], "--checkpoint-interval"),
+        (["-t", "gsm-mini", "--checkpoint-seconds", "0"], "seconds between two syncs must be a positive number"),
+        (["-t", "gsm-mini", "--save-incremental", "--checkpoint-interval", "9"], "leave the interval out"),
+        (["-t", "gsm-mini", "--resume-from", "nowhere"], "there is no run at nowhere"),
+        (["-t", "gsm-mini", "--resume-from", "x", "--run-name", "y"], "leave --run-name out"),
     ],
 )
 def test_a_wrong_option_is_named_and_exits_2(cli: Cli, tmp_path: Path, options: list[str], complaint: str) -> None:

@@ -197,6 +197,37 @@ def test_a_second_process_on_the_same_run_is_told_who_writes_it(place: Place) ->
     assert "loading" not in refused.stderr
 
 
+def test_restart_starts_over_once_and_keeps_the_old_run(place: Place) -> None:
+    """A supervisor brings back the whole command, --restart included: only its first attempt starts over."""
+    assert place.run("--run-name", "mine").returncode == 0
+    assert place.run("--run-name", "mine", "--seed", "7").returncode == 78
+    done = place.run("--run-name", "mine", "--seed", "7", "--restart", "--save-incremental")
+    assert done.returncode == 0, done.stderr
+    place.environment["SUPERVISE_ATTEMPT"] = "2"
+    again = place.run("--run-name", "mine", "--seed", "7", "--restart")
+    assert "complete already" in again.stderr
+    names = sorted(path.name for path in (place.folder / "checkpoints").iterdir())
+    assert len(names) == 2
+    assert names[1].startswith("mine.replaced-")
+    assert [record.idx for record in place.records(names[1])] == [record.idx for record in place.records("mine")]
+
+
+def test_a_run_is_resumed_from_its_checkpoint_and_compressed_when_complete(place: Place) -> None:
+    assert place.run("--run-name", "mine").returncode == 0
+    run = place.folder / "checkpoints" / "mine"
+    again = place.run("--resume-from", "checkpoints/mine/checkpoint.json", "--compress-finished")
+    assert again.returncode == 0, again.stderr
+    assert "complete already" in again.stderr
+    assert not (run / "results.jsonl").exists()
+    assert (run / "results.jsonl.gz").exists()
+    assert [record.idx for record in place.records("mine")] == [0, 1, 2, 3]
+    once_more = place.run("--run-name", "mine")
+    assert once_more.returncode == 0, once_more.stderr
+    nowhere = place.run("--resume-from", "checkpoints/other")
+    assert nowhere.returncode == 2
+    assert "there is no run at checkpoints/other" in " ".join(nowhere.stderr.split())
+
+
 def test_without_checkpoints_nothing_is_left_behind_and_errors_are_exit_3(place: Place) -> None:
     """A chat template that raises for three of four rows."""
     picky = place.folder / "picky"

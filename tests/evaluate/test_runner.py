@@ -54,9 +54,13 @@ class FakeStore:
 
     calls: list[list[Record]] = field(default_factory=list)
     done: set[int] = field(default_factory=set)
+    begun: list[set[int]] = field(default_factory=list)
 
     def is_completed(self, idx: int) -> bool:
         return idx in self.done or idx in self.recorded
+
+    def begin(self, idxs: Iterable[int]) -> None:
+        self.begun.append(set(idxs))
 
     def record(self, *records: Record) -> None:
         self.calls.append(list(records))
@@ -102,6 +106,7 @@ def test_batches_are_generated_recorded_and_reported_in_order() -> None:
     assert go(job(10), generator, store) == [4, 8, 10]
     assert generator.asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert store.positions == generator.asked
+    assert store.begun == [set(positions) for positions in generator.asked]
     assert generator.settings == {SETTINGS}
 
 
