@@ -33,11 +33,12 @@ class CheckpointFile:
             raise StorageFailed("replace", self.path, error) from error
         self._size = len(data)
 
+    def fits(self, data: bytes) -> bool:
+        """Whether overwrite() can take it: it is as long as what is there, and within one page."""
+        return len(data) == self._size <= PAGE_BYTES
+
     def overwrite(self, data: bytes) -> None:
         """Make readers see this from now on. Raises StorageFailed."""
-        if len(data) != self._size or len(data) > PAGE_BYTES:
-            self.replace(data)
-            return
         try:
             os.pwrite(self._descriptor, data, 0)
         except OSError as error:

@@ -16,15 +16,15 @@ class CompletedSet:
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self.highest = -1  # the highest index in the set
         for start, end in ranges:
             if end < start or start < 0 or (self._ends and start <= self._ends[-1] + 1):
                 raise ValueError(f"not a sorted list of disjoint ranges: {start}..{end}")
             self._starts.append(start)
             self._ends.append(end)
+            self.highest = end
 
     def __contains__(self, idx: int) -> bool:
-        if not self._ends or idx > self._ends[-1]:  # what is not done yet lies beyond, as nearly always
-            return False
         at = bisect_right(self._starts, idx) - 1
         return at >= 0 and idx <= self._ends[at]
 
@@ -58,23 +58,23 @@ class CompletedSet:
     def extend(self, idxs: Sequence[int]) -> None:
         """add() them all, quickly when they go on where the set ends. Raises ValueError."""
         first = idxs[0]
-        follows = first == (self._ends[-1] + 1 if self._ends else 0)
-        if follows and idxs == list(range(first, first + len(idxs))):
+        if first == self.highest + 1 and idxs == list(range(first, first + len(idxs))):
             if self._ends:
                 self._ends[-1] = idxs[-1]
             else:
                 self._starts, self._ends = [0], [idxs[-1]]
+            self.highest = idxs[-1]
             return
         for idx in idxs:
             self.add(idx)
 
     def add(self, idx: int) -> None:
         """Raise ValueError for an index that is negative or already there."""
+        if idx == self.highest + 1 and self._ends:  # in order, as nearly always
+            self._ends[-1] = self.highest = idx
+            return
         if idx < 0:
             raise ValueError(f"a sample's index is at least 0, not {idx}")
-        if self._ends and idx == self._ends[-1] + 1:  # in order, as nearly always
-            self._ends[-1] = idx
-            return
         at = bisect_right(self._starts, idx)  # the range before is at - 1, the range after is at
         if at and idx <= self._ends[at - 1]:
             raise ValueError(f"sample {idx} is already recorded")
@@ -90,3 +90,4 @@ class CompletedSet:
         else:
             self._starts.insert(at, idx)
             self._ends.insert(at, idx)
+            self.highest = max(self.highest, idx)

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 
-CATCH_UP_S = 0.02  # waking is dear for a loop that records as fast as it can: both want the interpreter
+CATCH_UP_S = 0.05  # waking is dear for a loop that records as fast as it can: both want the interpreter
 
 
 class Keeper:
@@ -26,7 +26,7 @@ class Keeper:
         return self._ended.is_set()
 
     def wake(self) -> None:
-        """Have the work done within 20 ms. Needless while it is `coming`. The mutex is held."""
+        """Have the work done within 50 ms. Needless while it is `coming`. The mutex is held."""
         self.coming = True
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)

@@ -140,6 +140,7 @@ class Tail:
     end_bytes: int = 0
     synced_bytes: int | None = None
     fence: Fence = field(default_factory=lambda: Fence(()))
+    whole: bool = False  # whether all that was synced has to be there
     torn_bytes: int = 0
     fenced_off: int = 0
 
@@ -165,6 +166,8 @@ class Tail:
                 else:
                     yield entry.record
                 self.end_bytes = entry.end_bytes
+        if self.whole and self.end_bytes < (self.synced_bytes or 0):
+            raise damaged(self.path, self.end_bytes, "records that were on the disk once are damaged or gone")
 
 
 def damaged(path: Path, offset_bytes: int, what: str) -> CorruptRun:

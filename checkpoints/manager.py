@@ -157,8 +157,12 @@ class CheckpointManager:
         that JSON cannot hold, and then nothing is written; StorageFailed when the file system refuses: what was
         handed over now may be kept or not, and nothing is taken any more until the run is opened again.
         """
-        if records or self._finished is None:
-            self._open_writer().record(records)
+        writer = self._writer
+        if writer is None or not self._lock.held:
+            if not records and self._finished is not None:
+                return
+            writer = self._open_writer()
+        writer.record(records)
 
     def commit(self) -> None:
         """Make everything recorded so far survive a power failure, then bring checkpoint.json up to date."""

@@ -76,7 +76,9 @@ def replay(layout: RunLayout, run_id: str | None = None) -> Recovered:
 def whole_log(layout: RunLayout) -> Tail:
     """The log from its beginning, read by the rules of replay()."""
     checkpoint, exists = _read_checkpoint(layout)
-    return _whole_log(layout, checkpoint, exists=exists)
+    tail = _whole_log(layout, checkpoint, exists=exists)
+    tail.whole = checkpoint is not None and _keeps(layout.results, checkpoint)  # then replay() counts on it
+    return tail
 
 
 def _whole_log(layout: RunLayout, checkpoint: Checkpoint | None, *, exists: bool) -> Tail:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
 from checkpoints import epoch
 from checkpoints.atomic import make_directory, replace_file, replace_with, sync_directory
+from checkpoints.encoding import seal, unseal
 from checkpoints.epoch import Epoch
 from checkpoints.errors import CheckpointError, StorageFailed
 from checkpoints.layout import RunLayout
@@ -180,8 +179,8 @@ def _moved(layout: RunLayout, total_samples: int | None) -> list[Epoch]:
 
 def _restart_at(layout: RunLayout, moved: Epoch) -> None:
     path = layout.attempt(moved.attempt)
-    about = orjson.loads(path.read_bytes()) | {"start_bytes": moved.start_bytes}
-    replace_file(path, orjson.dumps(about, option=orjson.OPT_APPEND_NEWLINE))
+    about = unseal(path.read_bytes()) | {"start_bytes": moved.start_bytes}
+    replace_file(path, seal(about))
 
 
 def _clear(layout: RunLayout) -> None:

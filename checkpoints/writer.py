@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -9,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from checkpoints import epoch
 from checkpoints.checkpoint import MAX_RANGES, Checkpoint, Ranges, pad
 from checkpoints.checkpoint_file import CheckpointFile
 from checkpoints.completed import CompletedSet
 from checkpoints.durability import Durability
+from checkpoints.epoch import Watch
 from checkpoints.errors import CheckpointError, RunNotOpen
 from checkpoints.keeper import CATCH_UP_S, Keeper
 from checkpoints.layout import RunLayout
@@ -56,6 +57,7 @@ class RunWriter:
         self._durability, self._clock = durability, clock
         self._wall, self._monotonic = clock.wall, clock.monotonic  # asked for every record
         self._attempt = progress.attempt
+        self._watch = Watch(layout, progress.attempt)
         self._total = sys.maxsize if checkpoint.total_samples is None else checkpoint.total_samples
         self._opened_s = clock.monotonic()
         # An interrupt in the very moment of leaving a `with` leaves the mutex taken: its thread may still go on.
@@ -96,7 +98,7 @@ class RunWriter:
         """Put these samples on disk as in flight."""
         with self._mutex:
             self._check()
-            epoch.check(self.layout, self.progress.attempt)
+            self._watch.check()
             self.in_flight = {idx for idx in idxs if idx not in self.progress.completed}
             self._tell()
 
@@ -161,7 +163,7 @@ class RunWriter:
         now, attempt, total, completed = self._wall(), self._attempt, self._total, self.progress.completed
         for each in records:
             idx = each.idx
-            if idx in completed:
+            if idx <= completed.highest and idx in completed:
                 raise ValueError(f"sample {idx} is already recorded")
             if not 0 <= idx < total:
                 self._refuse(idx)
@@ -193,9 +195,8 @@ class RunWriter:
             # Not in the thread: handing over costs more than the sync, since this one hardly lets go of the
             # interpreter.
             self._guarded(self._sync)
-        elif self.log.offset_bytes >= self._sync_due_bytes:
-            self._sync_due_s = now_s
-            first = True
+            self._recorded_s = now_s
+            return
         if now_s - self._recorded_s >= _RUSH_GAP_S or now_s - self._told_s >= _RUSH_TOLD_S:
             self._tell(now_s)
         else:
@@ -211,19 +212,32 @@ class RunWriter:
 
     def _after_sync(self, *, replace_now: bool = False) -> None:
         self._sync_due_bytes = self.log.synced_bytes + _UNCHECKED_BYTES
-        epoch.check(self.layout, self.progress.attempt)
-        if replace_now or self._clock.monotonic() - self._replaced_s >= REPLACE_INTERVAL_S:
+        if replace_now or self._monotonic() - self._replaced_s >= REPLACE_INTERVAL_S:
             self._replace()
+        else:
+            self._tell()
 
     def _replace(self) -> None:
+        self._watch.check()
         self._file.replace(self._encoded())
-        self._told_s = self._replaced_s = self._clock.monotonic()
+        self._told_s = self._replaced_s = self._monotonic()
         self._untold = False
 
     def _tell(self, now_s: float | None = None) -> None:
-        self._guarded(lambda: self._file.overwrite(self._encoded()))
-        self._told_s = self._clock.monotonic() if now_s is None else now_s
+        self._guarded(self._overwrite)
+        self._told_s = self._monotonic() if now_s is None else now_s
         self._untold = False
+
+    def _overwrite(self) -> None:
+        if self.log.offset_bytes >= self._sync_due_bytes:
+            self._sync_due_s = -math.inf
+            self._keeper.wake()
+        data = self._encoded()
+        if self._file.fits(data):
+            self._watch.check()
+            self._file.overwrite(data)
+        else:
+            self._replace()
 
     def _checkpoint(self) -> Checkpoint:
         elapsed_s = self.base.elapsed_s + self._clock.monotonic() - self._opened_s
@@ -295,7 +309,6 @@ class RunWriter:
             self._failed = self._failed or failed
             if self._failed is None and self._in_step:
                 self._guarded(self._after_sync)
-                self._tell()
         except CheckpointError:
             pass  # kept as well
         finally:

@@ -182,6 +182,15 @@ def test_a_checksum_that_is_right_does_not_make_a_record_of_other_values(
     assert list(progress.completed.ranges()) == [(0, 0)]
 
 
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 19])
+def test_a_plausible_line_whose_checksum_is_wrong_is_not_counted(chunk_bytes: int) -> None:
+    """One flipped bit makes "false" no "true", but a 2 a 3: valid JSON of the right types."""
+    odd = Record(2, scores={"f1": 2.5}, timestamp=2.5).encode().replace(b'"f1":2.5', b'"f1":3.5')
+    with log_of(Record(0).encode(), odd) as path, chunks_of(chunk_bytes):
+        progress, _ = in_both_ways(path)
+    assert (list(progress.completed.ranges()), dict(progress.score_sums)) == ([(0, 0)], {})
+
+
 def test_a_sample_that_is_there_twice_is_refused_in_one_chunk_and_in_two() -> None:
     lines = [Record(idx).encode() for idx in (0, 1, 2, 1)]
     for chunk_bytes in (1, 1 << 19):

@@ -122,4 +122,4 @@ def test_a_line_torn_by_the_crash_is_cut_off_and_its_sample_done_again(
     ended = run_to_end(evaluate_command(*options), environment, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert records(run) == records(uninterrupted)
-    assert [path.name for path in (run / "attempts").iterdir()] == ["attempt-0002.torn-tail"]
+    assert [path.name for path in (run / "attempts").glob("*.torn-tail")] == ["attempt-0002.torn-tail"]
