@@ -71,15 +71,18 @@ class Progress:
         for status, count in Counter([each.status for each in records]).items():
             self.status_counts[status.value] += count
         self.attempt = max(self.attempt, *[each.attempt for each in records])
-        names = records[0].scores.keys()
-        if all(each.scores.keys() == names for each in records):
-            for name in names:
+        scores = [each.scores for each in records]
+        try:
+            columns = {name: [each[name] for each in scores] for name in scores[0]}
+        except KeyError:
+            columns = {}
+        if {len(each) for each in scores} == {len(columns)}:
+            for name, values in columns.items():
                 # Not sum(): from Python 3.12 on it rounds otherwise than one addition after the other.
-                values = [each.scores[name] for each in records]
                 self.score_sums[name] = reduce(operator.add, values, self.score_sums[name])
         else:
-            for each in records:
-                for name, value in each.scores.items():
+            for each in scores:
+                for name, value in each.items():
                     self.score_sums[name] += value
 
     @property
