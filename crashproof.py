@@ -42,7 +42,7 @@ def checkpoints() -> None:
     require_own("checkpoints")
     from checkpoints.cli import app
 
-    app(prog_name="checkpoints")
+    app(prog_name="python -m checkpoints")
 
 
 def require_own(*packages: str) -> None:

@@ -21,8 +21,8 @@ def disagreements(checkpoint: Checkpoint, progress: Progress) -> Iterator[str]:
         "samples_processed": progress.samples_processed,
         "correct_count": progress.correct_count,
         "accuracy": progress.accuracy,
-        "status_counts": progress.status_counts,
-        "score_sums": progress.score_sums,
+        "status_counts": dict(progress.status_counts),
+        "score_sums": dict(progress.score_sums),
     }
     if checkpoint.completed_above is None:  # there were too many to be written down
         del expected["completed_above"]
