@@ -24,9 +24,9 @@ EXIT_CONFIGURATION = 78
 def supervise() -> None:
     """`supervise`: run a command, and bring it back when it crashes."""
     require_own("supervisor")
-    from supervisor.cli import app
+    from supervisor.cli import main
 
-    app(prog_name="supervise")
+    main()
 
 
 def evaluate() -> None:

@@ -12,20 +12,14 @@ be run, else 0: a missed target is printed as missed.
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench import kills, peers, record_cost, resume
 from bench.figures import Outcome
-from bench.machine import describe_machine
+from bench.suite import Suite, run
 from checkpoints import CheckpointError
 
 
@@ -67,61 +61,12 @@ PARTS: dict[str, Callable[[Path, Scale], Outcome]] = {
 }
 
 
+SUITE = Suite("store", "The store", __doc__, PARTS, SCALES, (CheckpointError,))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts asked for, print each as it is done; the exit status."""
-    options = _parser().parse_args(arguments)
-    scale = "quick" if options.quick else options.scale
-    machine = describe_machine(options.dir)
-    print(f"# The store ({scale})\n" + ", ".join(f"{name.replace('_', ' ')}: {each}" for name, each in machine.items()))
-    try:
-        outcomes = {part: run_part(part, options.dir, SCALES[scale]) for part in options.parts or PARTS}
-        if options.json:
-            options.json.write_text(json.dumps(as_json(machine, scale, outcomes), indent=2) + "\n")
-    except (OSError, RuntimeError, CheckpointError, subprocess.CalledProcessError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    return 1 if any(outcome.broken for outcome in outcomes.values()) else 0
-
-
-def run_part(part: str, directory: Path, scale: Scale) -> Outcome:
-    """Run one part in a temporary folder, and print what it found."""
-    begun_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bench-store-", dir=directory) as folder:
-        outcome = PARTS[part](Path(folder), scale)
-    print(f"\n## {part}\n\n{outcome.text()}\n\n({time.monotonic() - begun_s:.0f} s)", flush=True)
-    return outcome
-
-
-def as_json(machine: Mapping[str, Any], scale: str, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Everything found, for programs."""
-    return {
-        "machine": dict(machine),
-        "scale": scale,
-        "parts": {
-            part: {
-                "figures": [
-                    {**asdict(figure), "target": str(figure.target or ""), "met": figure.met}
-                    for figure in outcome.figures
-                ],
-                "broken": list(outcome.broken),
-            }
-            for part, outcome in outcomes.items()
-        },
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.store", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; or all")
-    parser.add_argument("--quick", action="store_true", help="about a minute, for CI")
-    parser.add_argument("--scale", choices=SCALES, default="full", help="how much is measured (default: full)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument(
-        "--dir", type=Path, default=Path(), metavar="DIR", help="write to a temporary folder in there (default: here)"
-    )
-    return parser
+    """Run the parts asked for; the exit status."""
+    return run(SUITE, arguments)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from pathlib import Path
@@ -128,6 +129,7 @@ def evaluate(
 def _run(config: EvaluateConfig) -> ExitCode:
     """Translate errors, here and nowhere else, into one sentence and an exit code."""
     from checkpoints import CheckpointError
+    from evaluate.declare import declare
     from evaluate.errors import EvaluateError, Interrupted
     from evaluate.session import evaluate as evaluate_session
 
@@ -135,8 +137,14 @@ def _run(config: EvaluateConfig) -> ExitCode:
         return evaluate_session(config)
     except KeyboardInterrupt:
         return _fail(ExitCode.INTERRUPTED, "stopped by SIGINT; run the same command again to go on")
-    except (CheckpointError, EvaluateError, Interrupted) as error:
+    except Interrupted as error:
         return _fail(_exit_code(error), str(error))
+    except (CheckpointError, EvaluateError) as error:
+        declare(error, os.environ)
+        return _fail(_exit_code(error), str(error))
+    except Exception as error:
+        declare(error, os.environ)
+        raise
 
 
 def _exit_code(error: BaseException) -> ExitCode:

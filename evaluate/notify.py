@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 
@@ -37,6 +37,16 @@ class Notifier:
     def status(self, text: str) -> None:
         """One line on what is going on."""
         self.send(STATUS=text)
+
+    def in_flight(self, idxs: Iterable[int]) -> None:
+        """These samples are being worked on: `7, 12-15`."""
+        ranges: list[list[int]] = []
+        for idx in sorted(idxs):
+            if ranges and ranges[-1][1] == idx - 1:
+                ranges[-1][1] = idx
+            else:
+                ranges.append([idx, idx])
+        self.send(X_IN_FLIGHT=", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges))
 
     def progress(self, done: int, total: int, accuracy: float | None) -> None:
         """So many samples are committed; `accuracy` is a share between 0 and 1."""

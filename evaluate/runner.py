@@ -59,6 +59,7 @@ def run(
     store: Store,
     check: Callable[[], None],
     on_progress: Callable[[Statistics], None],
+    on_begin: Callable[[Iterable[int]], None] = lambda _: None,
 ) -> None:
     """Evaluate what is not done yet. `check` is called often, and raises Interrupted to end the run between records.
 
@@ -71,6 +72,7 @@ def run(
             continue
         check()
         store.begin(missing)
+        on_begin(missing)
         samples = [job.dataset.samples[idx] for idx in batch.indices]
         # The whole batch, even if a crash left only part of it to do: the same arithmetic gives the same answers.
         records = evaluate_batch(job, generator, samples, batch, check)

@@ -125,7 +125,7 @@ def _work(job: Job, generator: Generator, store: CheckpointManager | MemoryRun, 
 
         notifier.ready()
         notifier.status("generating")
-        run(job, generator, store, stop.check, on_progress)
+        run(job, generator, store, stop.check, on_progress, notifier.in_flight)
 
 
 def _described(job: Job, files: ModelFiles, placement: Placement) -> str:

@@ -16,11 +16,12 @@ class Harm(StrEnum):
     ABRT = "abrt"
     BUS = "bus"
     TERM = "term"
+    HANG = "hang"
 
     @property
     def signal(self) -> signal.Signals:
         """The signal that does it."""
-        return signal.Signals[f"SIG{self.value.upper()}"]
+        return signal.SIGSTOP if self is Harm.HANG else signal.Signals[f"SIG{self.value.upper()}"]
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisor.chaos import Chaos
+from supervisor.hooks import Hooks
 from supervisor.policy import Policy
+from supervisor.pulse import Patience
+from supervisor.rules import Rules
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
 class Config:
-    """`grace_s` is how long a child that was asked to end may take; logs go to `<log_dir>/<name>/`."""
+    """`grace_s` is how long a child that was asked to end may take; logs go to `<log_dir>/<name>/`.
+
+    `deadline_s` is how long all of it may take. `progress_file` (a glob) and `progress_regex` are for children that do
+    not speak sd_notify. `keep_log_parts` is how many full parts of a raw log are kept, None for all.
+    `exit_with_child` ends with the last child's code in place of ours.
+    """
 
     command: tuple[str, ...]
     name: str
     log_dir: Path = Path("logs")
     policy: Policy = field(default_factory=Policy)
+    rules: Rules = field(default_factory=Rules)
+    patience: Patience = field(default_factory=Patience)
+    hooks: Hooks = field(default_factory=Hooks)
     chaos: Chaos | None = None
     grace_s: float = 30.0
+    deadline_s: float | None = None
+    progress_file: str | None = None
+    progress_regex: str | None = None
+    keep_log_parts: int | None = None
+    plain: bool = False
+    exit_with_child: bool = False
 
     @property
     def folder(self) -> Path:
-        """Where the journal and the raw logs lie."""
+        """Where the journal and the attempts' folders lie."""
         return self.log_dir / self.name
 
 

@@ -74,14 +74,19 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def unfinished(path: Path) -> list[str]:
-    """The ids of supervisors that started, never said that they finished, and were not cleaned up after."""
-    ids: dict[str, None] = {}
+def unfinished(path: Path) -> dict[str, list[str]]:
+    """The supervisors that started, never said that they finished, and were not cleaned up after: their ids, and the
+    temporary folders that each has made.
+    """
+    found: dict[str, list[str]] = {}
     for event in read_journal(path):
+        own_id = str(event.get("supervise_id"))
         if event.get("event") == "supervise_started":
-            ids[str(event.get("supervise_id"))] = None
+            found[own_id] = []
+        elif event.get("event") == "attempt_started" and own_id in found:
+            found[own_id].append(str(event.get("notify_folder")))
         elif event.get("event") == "supervise_finished":
-            ids.pop(str(event.get("supervise_id")), None)
+            found.pop(own_id, None)
         elif event.get("event") == "predecessor_ended":
-            ids.pop(str(event.get("predecessor")), None)
-    return list(ids)
+            found.pop(str(event.get("predecessor")), None)
+    return found

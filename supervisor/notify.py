@@ -22,19 +22,25 @@ _LONGEST_PATH = 107  # sun_path of <sys/un.h>, without its final NUL
 
 @dataclass(frozen=True)
 class Report:
-    """What one datagram said; a field that it did not mention is None."""
+    """What one datagram said; a field that it did not mention is None.
+
+    `in_flight` names the samples that are being worked on; `allowance_s` is how long the child wants to be left alone.
+    """
 
     ready: bool = False
     status: str | None = None
     done: int | None = None
     total: int | None = None
     accuracy: float | None = None
+    in_flight: str | None = None
+    allowance_s: float | None = None
 
 
 def parse(datagram: bytes) -> Report:
     """Read `KEY=value` lines. Unknown keys and unreadable values are passed over: a child must not break us."""
     values = dict(line.split("=", 1) for line in datagram.decode(errors="replace").splitlines() if "=" in line)
     accuracy = _number(values.get("X_ACCURACY"))
+    allowance = _number(values.get("EXTEND_TIMEOUT_USEC"))
     done, total = _number(values.get("X_DONE")), _number(values.get("X_TOTAL"))
     return Report(
         ready=values.get("READY") == "1",
@@ -42,6 +48,8 @@ def parse(datagram: bytes) -> Report:
         done=None if done is None else int(done),
         total=None if total is None else int(total),
         accuracy=accuracy,
+        in_flight=values.get("X_IN_FLIGHT"),
+        allowance_s=None if allowance is None else allowance / 1e6,
     )
 
 

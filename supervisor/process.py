@@ -14,6 +14,7 @@ from typing import IO
 
 from supervisor.evidence import ExitStatus
 from supervisor.exitcodes import ExitCode
+from supervisor.pseudoterminal import PseudoTerminal
 
 ID_VARIABLE = "SUPERVISE_ID"  # inherited by every descendant, however it detaches itself
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37  # <linux/prctl.h>
@@ -37,13 +38,14 @@ class Child:
     comes to us, who pass it on and can do more when the child does not answer.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start it. Raises StartFailed."""
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], terminal: PseudoTerminal | None) -> None:
+        """Start it, its output going to the terminal if one is given, else into two pipes. Raises StartFailed."""
+        target = subprocess.PIPE if terminal is None else terminal.child_end
         try:
             self._popen = subprocess.Popen(
                 command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=target,
+                stderr=target,
                 env=dict(environment),
                 start_new_session=True,
             )
@@ -51,18 +53,12 @@ class Child:
             raise StartFailed(command[0], error) from error
         self.pid = self._popen.pid
         self._pidfd = os.pidfd_open(self.pid)
+        self.memory_peak_bytes = 0
 
     @property
-    def stdout(self) -> IO[bytes]:
-        """The reading end of its standard output."""
-        assert self._popen.stdout is not None
-        return self._popen.stdout
-
-    @property
-    def stderr(self) -> IO[bytes]:
-        """The reading end of its standard error."""
-        assert self._popen.stderr is not None
-        return self._popen.stderr
+    def pipes(self) -> tuple[IO[bytes], ...]:
+        """The reading ends of its standard output and standard error; none when it has a terminal."""
+        return tuple(pipe for pipe in (self._popen.stdout, self._popen.stderr) if pipe is not None)
 
     def fileno(self) -> int:
         """For select(): readable once the leader is dead."""
@@ -78,16 +74,27 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
+    def is_stopped(self) -> bool:
+        """Whether the leader was stopped (SIGSTOP)."""
+        return state(self.pid) == "T"
+
+    def wait_dead(self) -> None:
+        """Wait for the leader's death without collecting it."""
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+
     def reap(self) -> ExitStatus:
         """How the leader ended. Call it once fileno() is readable."""
-        code = self._popen.wait()
+        _, status, usage = os.wait4(self.pid, 0)
+        code = self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self.memory_peak_bytes = usage.ru_maxrss * 1024  # of the leader, or of the largest child it waited for
         os.close(self._pidfd)
-        return ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code)
+        return ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code, core_dumped=os.WCOREDUMP(status))
 
     def close_pipes(self) -> None:
         """Stop listening."""
-        self.stdout.close()
-        self.stderr.close()
+        for pipe in self.pipes:
+            pipe.close()
 
 
 @contextmanager
@@ -110,7 +117,7 @@ def sweep_children(is_ours: Callable[[int], bool], grace_s: float) -> int:
     """
     seen: set[int] = set()
     deadline_s = time.monotonic() + grace_s
-    while found := _reap_dead(pid for pid in _own_children() if pid in seen or is_ours(pid)):
+    while found := reap_dead(pid for pid in own_children() if pid in seen or is_ours(pid)):
         late = time.monotonic() >= deadline_s
         for pid in found if late else found - seen:
             with suppress(ProcessLookupError, PermissionError):
@@ -123,7 +130,7 @@ def sweep_children(is_ours: Callable[[int], bool], grace_s: float) -> int:
     return len(seen)
 
 
-def _reap_dead(pids: Iterable[int]) -> set[int]:
+def reap_dead(pids: Iterable[int]) -> set[int]:
     """Collect those that are dead, by PID (a stolen status would make a crash read as success); the rest live."""
     alive = set()
     for pid in pids:
@@ -133,12 +140,21 @@ def _reap_dead(pids: Iterable[int]) -> set[int]:
     return alive
 
 
-def _own_children() -> list[int]:
+def own_children() -> list[int]:
+    """The processes whose parent we are."""
     children: list[int] = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):
             children += map(int, (task / "children").read_text().split())
     return children
+
+
+def state(pid: int) -> str:
+    """The letter of proc(5): R, S, D, Z, T, t …; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def carries(pid: int, supervise_id: str) -> bool:
@@ -153,14 +169,7 @@ def carries(pid: int, supervise_id: str) -> bool:
 def find_by_id(supervise_id: str) -> list[int]:
     """All living processes that a supervisor started. Works after its death, and is not fooled by reused PIDs."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if pid != os.getpid() and carries(pid, supervise_id) and not _is_zombie(pid)]
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except (OSError, IndexError):
-        return True
+    return [pid for pid in pids if pid != os.getpid() and carries(pid, supervise_id) and state(pid) not in {"", "Z"}]
 
 
 def end_leftovers(supervise_id: str, grace_s: float) -> int:

@@ -15,6 +15,7 @@ class Progress:
     total: int | None = None
     accuracy: float | None = None
     status: str | None = None
+    in_flight: str = ""
     _rate_from: tuple[float, int] | None = field(default=None, repr=False)
     _rate_to: tuple[float, int] | None = field(default=None, repr=False)
 
@@ -27,13 +28,14 @@ class Progress:
             total=self.total if report.total is None else report.total,
             accuracy=self.accuracy if report.accuracy is None else report.accuracy,
             status=self.status if report.status is None else report.status,
+            in_flight=self.in_flight if report.in_flight is None else report.in_flight,
             _rate_from=self._rate_from or point,
             _rate_to=point or self._rate_to,
         )
 
     def restarted(self) -> Progress:
         """The same progress at the start of a new attempt."""
-        return replace(self, status=None, _rate_from=None, _rate_to=None)
+        return replace(self, status=None, in_flight="", _rate_from=None, _rate_to=None)
 
     @property
     def finished(self) -> bool:

@@ -51,7 +51,7 @@ def run_with_retry(
     return int(run(config))
 
 
-def run(config: Config, *, dedicated: bool = False) -> ExitCode:
+def run(config: Config, *, dedicated: bool = False) -> ExitCode | int:
     """Supervise; say in one sentence on standard error what stood in the way, if something did."""
     try:
         return supervise(config, dedicated=dedicated)

@@ -14,6 +14,7 @@ KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 STOP_SIGNALS = (*KEYBOARD, signal.SIGTERM, signal.SIGHUP, *WARNINGS)
 _WATCHED = (*STOP_SIGNALS, signal.SIGTSTP)
+_WATCHED_IF_DEDICATED = (signal.SIGCHLD, signal.SIGWINCH)  # a caller may have its own use for them
 
 
 class SignalInbox:
@@ -23,7 +24,8 @@ class SignalInbox:
     or ignored signal would be inherited by the child.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, dedicated: bool = False) -> None:
+        self._watched = (*_WATCHED, *_WATCHED_IF_DEDICATED) if dedicated else _WATCHED
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
         self._wakeup_before = -1
@@ -31,7 +33,7 @@ class SignalInbox:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            for number in _WATCHED:
+            for number in self._watched:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, _record)
         return self

@@ -7,15 +7,17 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import kills, machine, payload
+from bench import kills, machine, payload, supervise
 from bench.figures import Figure, Outcome, Target, number, table
 from bench.measure import interleave, ratio
-from bench.store import PARTS, SCALES, main
+from bench.store import PARTS, SCALES, SUITE
+from bench.suite import run
 from tests.conftest import ROOT
 
 SMOKE = SCALES["smoke"]
@@ -68,13 +70,11 @@ def test_a_store_that_acknowledges_too_early_is_found_out(tmp_path: Path) -> Non
     assert any("acknowledged" in each for each in outcome.broken)
 
 
-def test_a_broken_promise_is_an_exit_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_promise_is_an_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"kept": Outcome([Figure("too slow", 2.0, target=Target(1.0))]), "lost": Outcome([], broken=["a record"])}
-    monkeypatch.setattr("bench.store.PARTS", {part: lambda *_, part=part: found[part] for part in found})
-    assert main(["kept", "--dir", str(tmp_path)]) == 0
-    assert main(["kept", "lost", "--dir", str(tmp_path)]) == 1
+    suite = replace(SUITE, parts={part: lambda *_, part=part: found[part] for part in found})
+    assert run(suite, ["kept", "--dir", str(tmp_path)]) == 0
+    assert run(suite, ["kept", "lost", "--dir", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "<= 1 **missed**" in printed
     assert "BROKEN: a record" in printed
@@ -143,3 +143,20 @@ def test_numbers_have_three_digits(value: float, shown: str) -> None:
 
 def test_a_table_is_aligned() -> None:
     assert table(("a", "b"), [("long", "1")]) == "| a    | b |\n| ---- | - |\n| long | 1 |"
+
+
+@pytest.fixture(scope="module")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    scale = supervise.SCALES["smoke"]
+    return {part: measure(tmp_path_factory.mktemp(part), scale) for part, measure in supervise.PARTS.items()}
+
+
+@pytest.mark.parametrize("part", supervise.PARTS)
+def test_every_part_of_the_supervisors_bench_finds_figures_and_breaks_no_promise(
+    part: str, supervised: dict[str, Outcome]
+) -> None:
+    outcome = supervised[part]
+    assert list(outcome.broken) == []
+    assert len(outcome.figures) >= 2
+    assert all(math.isfinite(figure.value) and figure.value >= 0 for figure in outcome.figures)
+    assert any(figure.target for figure in outcome.figures)

@@ -101,7 +101,7 @@ class Bench:
         return [line for line in found if event in {None, line["event"]}]
 
     def raw_logs(self) -> bytes:
-        return b"".join(path.read_bytes() for path in sorted(self.folder.glob("logs/*/attempt-*.log")))
+        return b"".join(path.read_bytes() for path in sorted(self.folder.glob("logs/*/attempt-*/output.log")))
 
     def left_alive(self) -> list[int]:
         """Every process of a child tree that still lives."""

@@ -1,17 +1,26 @@
 import io
+import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.display import Display, describe, duration, plain
+from supervisor.display import PlainDisplay, describe, plain
+from supervisor.duration import duration, seconds
 from supervisor.notify import Report
 from supervisor.progress import Progress
+from supervisor.view import View
 
-CLEAR = "\r\x1b[2K"
 AT_16 = Progress().updated(Report(done=16, total=64), 0.0)
 AT_17 = AT_16.updated(Report(done=17), 1.0)
+
+
+NOON_S = 43200.0
+
+
+def view(progress: Progress) -> View:
+    return View("name", 1, "10 of 10 retries left", progress, 60.0)
 
 
 class Clock:
@@ -23,23 +32,18 @@ class Clock:
 
 
 class Screen(io.StringIO):
-    """A stream that says it is a terminal, and forgets what was read."""
+    """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
         return True
-
-    def shown(self) -> str:
-        text = self.getvalue()
-        self.seek(0)
-        self.truncate()
-        return text
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     return Clock()
 
 
@@ -49,69 +53,33 @@ def test_plain_text_cannot_move_the_cursor(text: str) -> None:
     assert len(plain(text)) == len(text)
 
 
+def shown_by(stream: io.StringIO, clock: Clock) -> PlainDisplay:
+    return PlainDisplay(stream, clock, wall=lambda: NOON_S)
+
+
 def test_escape_sequences_of_a_child_are_made_harmless(clock: Clock) -> None:
     stream = io.StringIO()
-    Display(stream, clock).line("a\x1b[2Jb\r\nc\x07d\u009be", "bad")
-    assert stream.getvalue() == "supervise  a\ufffd[2Jb\ufffd\ufffdc\ufffdd\ufffde\n"
+    shown_by(stream, clock).line("a\x1b[2Jb\r\nc\x07d\u009be", "bad")
+    assert stream.getvalue() == "supervise 12:00:00  a\ufffd[2Jb\ufffd\ufffdc\ufffdd\ufffde\n"
 
 
-def test_a_status_of_the_child_is_made_harmless_too(clock: Clock) -> None:
-    screen = Screen()
-    Display(screen, clock).progress(Progress(status="\x1b]0;title\x07"), attempt=1)
-    assert screen.getvalue() == f"{CLEAR}attempt 1 · \ufffd]0;title\ufffd"
-
-
-def test_on_a_terminal_progress_is_drawn_in_place_and_steps_aside(clock: Clock) -> None:
-    screen = Screen()
-    display = Display(screen, clock)
-    display.progress(AT_16, attempt=2)
-    assert screen.shown() == f"{CLEAR}attempt 2 · 16/64"
-    clock.now_s += 1
-    display.progress(AT_17, attempt=2)
-    assert screen.shown() == f"{CLEAR}attempt 2 · 17/64 · 1.00 samples/s · 47s left"
-    display.make_way(b"the child's line\n")
-    assert screen.shown() == CLEAR
-    clock.now_s += 1
-    display.progress(AT_17, attempt=2)
-    display.line("a line of ours")
-    assert screen.shown().endswith(f"{CLEAR}supervise  a line of ours\n")
-
-
-def test_progress_never_joins_a_line_that_the_child_has_begun(clock: Clock) -> None:
-    screen = Screen()
-    display = Display(screen, clock)
-    display.make_way(b"Loading... ")
-    display.progress(AT_16, attempt=1)
-    assert screen.shown() == ""
-    display.line("ours")
-    assert screen.shown() == "\nsupervise  ours\n"
-    display.progress(AT_16, attempt=1)
-    assert "16/64" in screen.shown()
-
-
-def test_progress_is_not_redrawn_at_every_output(clock: Clock) -> None:
-    screen = Screen()
-    display = Display(screen, clock)
-    for _ in range(100):
-        display.progress(AT_16, attempt=1)
-        clock.now_s += 0.01
-    assert screen.getvalue().count("16/64") == 5
-
-
-def test_progress_fits_the_width_of_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "20")
-    screen = Screen()
-    Display(screen, clock).progress(Progress(status="x" * 100), attempt=1)
-    assert len(screen.getvalue()) == len(CLEAR) + 19
-
-
-def test_elsewhere_progress_is_a_plain_line_now_and_then_when_it_changed(clock: Clock) -> None:
+def test_our_lines_never_join_a_line_that_the_child_has_begun(clock: Clock) -> None:
     stream = io.StringIO()
-    display = Display(stream, clock)
-    for progress, wait_s in [(AT_16, 1), (AT_17, 10), (AT_17, 20), (AT_17, 20)]:
-        display.progress(progress, attempt=1)
+    display = shown_by(stream, clock)
+    display.outlet(-1, lambda: False)(b"Loading... ")
+    display.line("ours")
+    display.line("ours too")
+    assert stream.getvalue() == "\nsupervise 12:00:00  ours\nsupervise 12:00:00  ours too\n"
+
+
+def test_progress_is_a_plain_line_now_and_then_when_it_changed(clock: Clock) -> None:
+    stream = io.StringIO()
+    display = shown_by(stream, clock)
+    for progress, wait_s in [(AT_16, 10), (AT_16, 1), (AT_17, 10), (AT_17, 20), (AT_17, 20), (Progress(), 20)]:
+        display.show(view(progress))
         clock.now_s += wait_s
-    assert stream.getvalue() == "supervise  16/64\nsupervise  17/64 · 1.00 samples/s · 47s left\n"
+    said = ["supervise 12:00:00  16/64", "supervise 12:00:00  17/64 · 1.00 samples/s · 47s left"]
+    assert stream.getvalue().splitlines() == said
 
 
 @pytest.mark.parametrize(("variable", "value"), [("TERM", "dumb"), ("NO_COLOR", "1")])
@@ -120,12 +88,12 @@ def test_no_colour_where_it_is_unwelcome(
 ) -> None:
     monkeypatch.delenv("NO_COLOR")
     coloured = Screen()
-    Display(coloured, clock).line("text", "good")
-    assert coloured.getvalue() == "\x1b[32msupervise\x1b[0m  text\n"
+    shown_by(coloured, clock).line("text", "good")
+    assert coloured.getvalue() == "\x1b[32msupervise\x1b[0m 12:00:00  text\n"
     monkeypatch.setenv(variable, value)
     screen = Screen()
-    Display(screen, clock).line("text", "good")
-    assert screen.getvalue() == "supervise  text\n"
+    shown_by(screen, clock).line("text", "good")
+    assert screen.getvalue() == "supervise 12:00:00  text\n"
 
 
 def closed() -> io.StringIO:
@@ -141,18 +109,20 @@ class Broken(Screen):
 
 @pytest.mark.parametrize("stream", [closed, Broken])
 def test_a_closed_stream_does_not_raise(stream: Callable[[], io.StringIO], clock: Clock) -> None:
-    display = Display(stream(), clock)
+    display = shown_by(stream(), clock)
     display.line("text")
-    display.progress(AT_16, attempt=1)
-    display.make_way(b"data")
+    clock.now_s += 20
+    display.show(view(AT_16))
+    display.outlet(-1, lambda: False)(b"data")
     display.line("text")
 
 
 def test_standard_error_that_was_never_open_does_not_raise(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr("sys.stderr", None)
-    display = Display(clock=clock)
+    display = PlainDisplay(clock=clock)
     display.line("text")
-    display.progress(AT_16, attempt=1)
+    clock.now_s += 20
+    display.show(view(AT_16))
 
 
 @pytest.mark.parametrize(
@@ -175,3 +145,26 @@ def test_progress_in_words(progress: Progress, text: str) -> None:
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("90", 90),
+        ("1.5", 1.5),
+        ("90s", 90),
+        ("250ms", 0.25),
+        ("15m", 900),
+        ("15min", 900),
+        ("1h30m", 5400),
+        (" 2D ", 172800),
+    ],
+)
+def test_durations_are_read_as_people_write_them(text: str, expected_s: float) -> None:
+    assert seconds(text) == expected_s
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "-1", "1x", "1 h", "h", "1h-2m", "٣h", "9" * 400])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a duration|is too long"):
+        seconds(text)

@@ -75,13 +75,13 @@ def test_every_way_to_tear_a_line_leaves_the_others_readable(path: Path) -> None
 
 def test_a_missing_file_has_no_events_and_nothing_unfinished(path: Path) -> None:
     assert list(read_journal(path)) == []
-    assert unfinished(path) == []
+    assert unfinished(path) == {}
 
 
 def test_lines_that_are_no_events_are_passed_over(path: Path) -> None:
     path.write_bytes(b'\n[1]\n"x"\nnull\n\xff\xfe\n{"event": "a", "later": {"new": 1}}\n{"no": "event"}\n')
     assert list(read_journal(path)) == [{"event": "a", "later": {"new": 1}}, {"no": "event"}]
-    assert unfinished(path) == []
+    assert unfinished(path) == {}
 
 
 def test_the_unfinished_are_those_that_started_and_never_finished(path: Path) -> None:
@@ -93,13 +93,13 @@ def test_the_unfinished_are_those_that_started_and_never_finished(path: Path) ->
     ]:
         journal = opened(path, one)
         for event in events:
-            journal.write(event)
+            journal.write(event, notify_folder="/tmp/supervise-x")
         journal.close()
-    assert unfinished(path) == ["killed", "also killed"]
+    assert unfinished(path) == {"killed": ["/tmp/supervise-x"], "also killed": []}
     later = opened(path, "later")
     later.write("predecessor_ended", predecessor="killed", leftovers=2)
     later.close()
-    assert unfinished(path) == ["also killed"]
+    assert unfinished(path) == {"also killed": []}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

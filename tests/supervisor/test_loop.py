@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.attempt import Ended, Launch
+from supervisor.attempt import Ended, Launch, Times
 from supervisor.chaos import Chaos, Harm
 from supervisor.config import Config
-from supervisor.display import Display
+from supervisor.display import PlainDisplay
 from supervisor.evidence import Evidence, ExitStatus, StopReason
 from supervisor.exitcodes import ExitCode
 from supervisor.journal import Journal, read_journal
@@ -37,7 +37,8 @@ def ends(
         progressed = done is not None and done > (before or 0)
         progress = launch.progress if done is None else launch.progress.updated(Report(done=done, total=64), 0.0)
         evidence = Evidence(ExitStatus(code, number), stop, done is not None, progressed, tail)
-        return Ended(evidence, progress, 1.5, launch.strike, leftovers)
+        times = Times(started_s=10.0, ended_s=11.5)
+        return Ended(evidence, progress, times, launch.limits.strike, leftovers)
 
     return end
 
@@ -57,23 +58,24 @@ class Replay:
     pauses_s: list[float] = field(default_factory=list)
     screen: io.StringIO = field(default_factory=io.StringIO)
 
-    def play(self, *history: End) -> ExitCode:
-        config = Config(("job", "--fast"), "name", self.folder, self.policy, self.chaos)
+    def play(self, *history: End) -> ExitCode | int:
+        config = Config(("job", "--fast"), "name", self.folder, self.policy, chaos=self.chaos)
         config.folder.mkdir(exist_ok=True)
         journal = Journal(config.folder / "events.jsonl", "feed", warn=lambda text: None)
         upcoming = iter(history)
 
         def run(launch: Launch) -> Ended:
             self.launches.append(launch)
-            launch.log.touch()
+            launch.folder.mkdir()
             return next(upcoming)(launch)
 
-        def pause(seconds: float) -> int | None:
+        def pause(seconds: float, show: Callable[[float], None]) -> int | None:
+            show(seconds)
             self.pauses_s.append(seconds)
             return self.asked.pop(0) if self.asked else None
 
         try:
-            code = keep_going(config, "feed", Tools(run, pause, lambda: 0.5, journal, Display(self.screen)))
+            code, _ = keep_going(config, "feed", Tools(run, pause, lambda: 0.5, journal, PlainDisplay(self.screen)))
         finally:
             journal.close()
         assert list(upcoming) == [], "the loop ended too early"
@@ -165,7 +167,7 @@ def test_attempt_numbers_and_logs_continue_over_invocations(replay: Replay) -> N
     again.play(FAIL, DONE)
     launches = replay.launches + again.launches
     assert [launch.number for launch in launches] == [1, 2, 3, 4, 5]
-    assert [launch.log.name for launch in launches] == [f"attempt-000{number}.log" for number in range(1, 6)]
+    assert [launch.folder.name for launch in launches] == [f"attempt-000{number}" for number in range(1, 6)]
     assert [event["attempt"] for event in again.events("attempt_starting")] == [1, 2, 3, 4, 5]
 
 
@@ -200,7 +202,7 @@ def test_a_new_attempt_starts_from_the_progress_of_the_last(replay: Replay) -> N
 def test_the_strikes_of_chaos_go_on_from_attempt_to_attempt(replay: Replay) -> None:
     replay.chaos = Chaos((Harm.SEGV, Harm.KILL), limit=3)
     replay.play(SEGFAULT, SEGFAULT, SEGFAULT, DONE)
-    assert [launch.strike for launch in replay.launches] == [replay.chaos.strike(number) for number in range(4)]
+    assert [launch.limits.strike for launch in replay.launches] == [replay.chaos.strike(number) for number in range(4)]
 
 
 @pytest.mark.parametrize(

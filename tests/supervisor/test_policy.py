@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from supervisor.exitcodes import ExitCode
 from supervisor.failure import Failure, FailureKind
-from supervisor.policy import DEFAULT_KIND_RETRIES, GiveUp, PastFailure, Policy, Restart, backoff_s, decide
+from supervisor.policy import DEFAULT_KIND_RETRIES, GiveUp, PastFailure, Policy, Restart, Window, backoff_s, decide
 
 Kind = FailureKind
 
@@ -48,8 +49,8 @@ def test_each_kind_is_retried_as_often_as_it_can_help(kind: Kind, expected: int)
     assert restarts(kind, Policy()) == expected
 
 
-def test_every_kind_but_segfault_and_preemption_has_a_limit_of_its_own() -> None:
-    assert set(Kind) - set(DEFAULT_KIND_RETRIES) == {Kind.SEGFAULT, Kind.PREEMPTION}
+def test_every_kind_but_segfault_has_a_limit_of_its_own() -> None:
+    assert set(Kind) - set(DEFAULT_KIND_RETRIES) == {Kind.SEGFAULT}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.PREEMPTION])
@@ -82,7 +83,7 @@ def test_a_change_of_kind_does_not_renew_the_budget() -> None:
 def test_progress_renews_the_budget_and_its_own_failure_is_the_first_of_the_new_one() -> None:
     policy = Policy(max_retries=2)
     assert isinstance(replay([Kind.SEGFAULT] * 3, policy), GiveUp)
-    assert replay([Kind.SEGFAULT] * 3, policy, progressed=[2]) == Restart(0.5, retries_left=1, retries=2)
+    assert replay([Kind.SEGFAULT] * 3, policy, progressed=[2]) == Restart(0.5, 1, 2, "since the last progress")
     assert isinstance(replay([Kind.SEGFAULT] * 4, policy, progressed=[2]), Restart)
     assert isinstance(replay([Kind.SEGFAULT] * 5, policy, progressed=[2]), GiveUp)
 
@@ -186,4 +187,54 @@ def test_never_more_restarts_than_allowed_since_the_last_progress(history: list[
     if history[-1].kind is not Kind.PREEMPTION and spent > max_retries:
         assert isinstance(decision, GiveUp)
     if isinstance(decision, Restart):
-        assert 0 <= decision.retries_left <= max_retries
+        unlimited = history[-1].kind is Kind.PREEMPTION
+        assert (decision.retries_left == math.inf) if unlimited else (0 <= decision.retries_left <= max_retries)
+
+
+def test_a_kind_may_be_given_another_budget() -> None:
+    policy = Policy(max_retries=50, kind_retries={Kind.ABORT: 7, Kind.TRANSIENT: math.inf})
+    assert restarts(Kind.ABORT, policy) == 7
+    assert restarts(Kind.BUS, policy) == 2
+    assert restarts(Kind.TRANSIENT, policy, at_most=200) == 200
+
+
+def test_a_kind_without_a_limit_uses_up_nothing_of_the_others_budget() -> None:
+    policy = Policy(max_retries=1, kind_retries={Kind.TRANSIENT: math.inf})
+    assert isinstance(replay([*[Kind.TRANSIENT] * 9, Kind.SEGFAULT], policy), Restart)
+
+
+def test_a_cap_on_all_restarts_holds_whatever_progress_there_is() -> None:
+    policy = Policy(max_restarts_total=5)
+    assert isinstance(replay([Kind.SEGFAULT] * 5, policy, progressed=range(5)), Restart)
+    decision = replay([Kind.SEGFAULT] * 6, policy, progressed=range(6))
+    assert decision == GiveUp(ExitCode.RETRIES_SPENT, "all of the 5 restarts there were are spent")
+    assert isinstance(replay([Kind.PREEMPTION] * 6, policy), GiveUp)
+
+
+def crashes(kind: Kind, marks: Sequence[str], policy: Policy) -> Restart | GiveUp:
+    history = [PastFailure(kind, False, mark) for mark in marks]
+    return decide(history, Failure(kind, "because", fingerprint=marks[-1]), policy, 0.5)
+
+
+def test_an_unknown_error_at_the_same_place_twice_without_progress_stops() -> None:
+    assert isinstance(crashes(Kind.UNKNOWN, ["a"], Policy()), Restart)
+    decision = crashes(Kind.UNKNOWN, ["a", "a"], Policy())
+    assert decision == GiveUp(ExitCode.RETRIES_SPENT, "the same crash 2 times without progress: a")
+    assert isinstance(crashes(Kind.UNKNOWN, ["a", "b"], Policy()), Restart)
+    assert isinstance(crashes(Kind.UNKNOWN, ["", ""], Policy()), Restart)
+
+
+def test_the_breaker_for_the_same_crash_can_be_set_for_all_kinds() -> None:
+    assert isinstance(crashes(Kind.SEGFAULT, ["a"] * 9, Policy()), Restart)
+    assert isinstance(crashes(Kind.SEGFAULT, ["a", "a"], Policy(same_crash_limit=3)), Restart)
+    assert isinstance(crashes(Kind.SEGFAULT, ["a", "b", "a", "a"], Policy(same_crash_limit=3)), GiveUp)
+
+
+def test_no_attempt_is_started_that_cannot_be_ready_before_the_deadline() -> None:
+    history, failure = [PastFailure(Kind.SEGFAULT, False)], Failure(Kind.SEGFAULT, "because")
+    policy = Policy(retry_delay_s=10)
+    assert isinstance(decide(history, failure, policy, 0.5, Window(left_s=100, startup_s=60)), Restart)
+    decision = decide(history, failure, policy, 0.5, Window(left_s=65, startup_s=60))
+    assert isinstance(decision, GiveUp)
+    assert decision.exit_code is ExitCode.REQUEUE
+    assert "1m05s are left, and another attempt needs 1m05s" in decision.rule

@@ -163,7 +163,7 @@ sys.stdin.read()
     supervisor.communicate(timeout=30)
     assert supervisor.returncode == 0
     expected = bytes(range(128, 256)) * 8192
-    for path in (out, next(bench.folder.glob("logs/*/attempt-0001.log"))):
+    for path in (out, next(bench.folder.glob("logs/*/attempt-0001/output.log"))):
         with path.open("rb") as file:
             assert all(file.read(1 << 20) == expected for _ in range(100))
             assert file.read() == b""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.relay import TAIL_BYTES, Stream, Tail, _write
+from supervisor.rawlog import RawLog, raw_log_parts
+from supervisor.relay import TAIL_BYTES, Outlet, Stream, Tail
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=50), st.integers(1, 4000)), max_size=30))
@@ -28,31 +29,44 @@ def test_the_tail_does_not_grow() -> None:
         assert len(tail._buffer) <= 2 * TAIL_BYTES
 
 
+def test_what_was_said_before_a_mark_is_not_among_the_last_words() -> None:
+    tail = Tail()
+    tail.add(b"CUDA out of memory, trying again\n")
+    tail.mark()
+    assert tail.since_mark == b""
+    tail.add(b"the end")
+    assert tail.since_mark == b"the end"
+    for _ in range(5):
+        tail.add(b"x" * TAIL_BYTES)
+    assert tail.since_mark == b"x" * TAIL_BYTES
+
+
 @dataclass
 class Pipes:
-    """The child's end, what reads it, our end, and the raw log."""
+    """The child's end, what reads it, our end, and the folder of the raw log."""
 
     source: IO[bytes]
     child: int
     ours: int
     target: int
-    log: int
-    log_path: Path
-    announced: list[bytes] = field(default_factory=list)
+    folder: Path
     tail: Tail = field(default_factory=Tail)
 
-    def stream(self, log: int | None = None) -> Stream:
-        return Stream(self.source, self.target, self.log if log is None else log, self.tail)
+    def stream(self) -> Stream:
+        return Stream(self.source, RawLog(self.folder), self.tail.add, Outlet(self.target))
+
+    @property
+    def logged(self) -> bytes:
+        return b"".join(path.read_bytes() for path in raw_log_parts(self.folder))
 
 
 @pytest.fixture
 def pipes(tmp_path: Path) -> Iterator[Pipes]:
     (reader, child), (ours, target) = os.pipe(), os.pipe()
-    path = tmp_path / "raw.log"
-    pipes = Pipes(os.fdopen(reader, "rb", 0), child, ours, target, os.open(path, os.O_CREAT | os.O_WRONLY), path)
+    pipes = Pipes(os.fdopen(reader, "rb", 0), child, ours, target, tmp_path)
     yield pipes
     pipes.source.close()
-    for descriptor in (child, ours, target, pipes.log):
+    for descriptor in (child, ours, target):
         with suppress(OSError):
             os.close(descriptor)
 
@@ -60,19 +74,18 @@ def pipes(tmp_path: Path) -> Iterator[Pipes]:
 def test_bytes_pass_through_untouched_to_our_side_the_log_and_the_tail(pipes: Pipes) -> None:
     data = bytes(range(256)) + b"\r\n\xff\xfe no end"
     os.write(pipes.child, data)
-    assert pipes.stream().pump(pipes.announced.append)
+    assert pipes.stream().pump()
     assert os.read(pipes.ours, 1000) == data
-    assert pipes.log_path.read_bytes() == data
+    assert pipes.logged == data
     assert bytes(pipes.tail) == data
-    assert pipes.announced == [data]
 
 
 def test_nothing_there_is_not_the_end(pipes: Pipes) -> None:
     stream = pipes.stream()
-    assert stream.pump(pipes.announced.append)
-    assert pipes.announced == []
+    assert stream.pump()
+    assert bytes(pipes.tail) == b""
     os.close(pipes.child)
-    assert not stream.pump(pipes.announced.append)
+    assert not stream.pump()
 
 
 def test_the_child_and_the_log_go_on_when_our_side_is_closed(pipes: Pipes) -> None:
@@ -80,20 +93,38 @@ def test_the_child_and_the_log_go_on_when_our_side_is_closed(pipes: Pipes) -> No
     os.close(pipes.ours)
     for data in (b"one", b"two"):
         os.write(pipes.child, data)
-        assert stream.pump(pipes.announced.append)
-    assert pipes.log_path.read_bytes() == b"onetwo"
+        assert stream.pump()
+    assert pipes.logged == b"onetwo"
     assert bytes(pipes.tail) == b"onetwo"
-    assert pipes.announced == [b"one"]
 
 
 def test_our_side_goes_on_when_the_log_cannot_take_more(pipes: Pipes) -> None:
-    full = os.open("/dev/full", os.O_WRONLY)
-    stream = pipes.stream(log=full)
+    (pipes.folder / "output.log").symlink_to("/dev/full")
+    stream = pipes.stream()
     for data in (b"one", b"two"):
         os.write(pipes.child, data)
-        assert stream.pump(pipes.announced.append)
-    os.close(full)
+        assert stream.pump()
     assert os.read(pipes.ours, 100) == b"onetwo"
+
+
+def test_a_long_raw_log_is_in_parts_and_nothing_is_lost(tmp_path: Path) -> None:
+    log = RawLog(tmp_path, part_bytes=1000)
+    lines = [b"%06d\n" % number for number in range(3000)]
+    for line in lines:
+        log(line)
+    log.close()
+    parts = raw_log_parts(tmp_path)
+    assert len(parts) == 22
+    assert max(path.stat().st_size for path in parts) <= 1000
+    assert b"".join(path.read_bytes() for path in parts) == b"".join(lines)
+
+
+def test_only_so_many_full_parts_are_kept_as_asked(tmp_path: Path) -> None:
+    log = RawLog(tmp_path, part_bytes=10, keep=2)
+    for number in range(10):
+        log(b"%09d\n" % number)
+    log.close()
+    assert b"".join(path.read_bytes() for path in raw_log_parts(tmp_path)) == b"000000007\n000000008\n000000009\n"
 
 
 def test_a_nonblocking_reader_that_is_slow_still_gets_everything(pipes: Pipes) -> None:
@@ -111,5 +142,5 @@ def test_a_nonblocking_reader_that_is_slow_still_gets_everything(pipes: Pipes) -
             read += os.read(pipes.ours, 65536)
         os._exit(0)
     os.close(pipes.ours)
-    assert _write(pipes.target, b"the end", lambda: False)
+    Outlet(pipes.target)(b"the end")
     assert os.waitpid(pid, 0)[1] == 0

@@ -1,18 +1,22 @@
 """A real supervisor at a real (pseudo) terminal, with somebody at the keyboard."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shlex
 import signal
+import struct
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
+import pyte
 import pytest
 
 from tests.supervisor.bench import Bench
@@ -42,7 +46,8 @@ class Keyboard:
         """Take what has appeared; False when the terminal is gone."""
         if select.select([self.descriptor], [], [], timeout_s)[0]:
             try:
-                self.text += os.read(self.descriptor, 65536).decode(errors="replace")
+                text = self.text + os.read(self.descriptor, 65536).decode(errors="replace")
+                self.text = text.replace("\r\r\n", "\r\n")
             except OSError:
                 return False
         return True
@@ -163,7 +168,7 @@ def test_in_the_background_it_leaves_the_terminal_to_the_shell(bench: Bench, sit
     keyboard = sit(["bash", "--norc", "--noprofile", "-i"])
     keyboard.wait_for("shell> ")
     keyboard.type(shlex.join(words).encode() + b"\n")
-    keyboard.wait_for("\r\nready\r\n")
+    keyboard.wait_for("ready\r\n")
     keyboard.type(CTRL_Z)
     keyboard.wait_for("Stopped")
     keyboard.type(b"bg\n")
@@ -188,23 +193,7 @@ def test_every_attempt_gets_the_keyboard(bench: Bench, sit: Sit) -> None:
     assert os.waitstatus_to_exitcode(keyboard.end()) == 70
 
 
-def screen(text: str) -> list[str]:
-    """What a terminal shows after this text."""
-    rows, column = [""], 0
-    for token in re.findall(r"\x1b\[2K|\r|\n|[^\x1b\r\n]+|\x1b", text):
-        if token == "\x1b[2K":
-            rows[-1] = ""
-        elif token == "\r":
-            column = 0
-        elif token == "\n":
-            rows.append("")
-        else:
-            rows[-1] = rows[-1][:column].ljust(column) + token + rows[-1][column + len(token) :]
-            column += len(token)
-    return rows
-
-
-def test_the_status_line_is_drawn_in_place_and_does_not_mix_with_the_childs_output(bench: Bench, sit: Sit) -> None:
+def test_the_panel_shows_the_progress_below_the_childs_output_and_goes_away_at_the_end(bench: Bench, sit: Sit) -> None:
     code = """
 import sys, time
 from voice import notify
@@ -214,9 +203,52 @@ for done in range(12):
     if done % 4 == 3:
         print(f"line {done}", flush=True)
 """
-    keyboard = sit(bench.words([sys.executable, "-c", code]))
+    (bench.folder / "job.py").write_text(code)
+    keyboard = sit(bench.words([sys.executable, "job.py"], ["--name", "night"]))
+    terminal = pyte.HistoryScreen(80, 24, history=1000)
+    stream = pyte.Stream(terminal)
+    bars = set()
+    while keyboard.read(1):
+        stream.feed(keyboard.text)
+        keyboard.text = ""
+        rows = [row.rstrip() for row in terminal.display if row.strip()]
+        shown = [row for row in rows if row.startswith("── supervise · night")]
+        assert len(shown) <= 1
+        bars |= {found[0] for row in rows if (found := re.search(r"[0-9]+/12", row)) and shown}
     assert os.waitstatus_to_exitcode(keyboard.end()) == 0
-    assert keyboard.text.count("\r\x1b[2Kattempt 1 · ") >= 3
-    rows = screen(keyboard.text)
-    assert [row for row in rows if not row.startswith("supervise  ")] == ["line 3", "line 7", "line 11", ""]
-    assert re.fullmatch(r"supervise  complete · 1 attempt\(s\) · 11/12 samples · \d\.\ds", rows[-2])
+    assert len(bars) >= 3
+    rows = [row.rstrip() for row in terminal.display if row.strip()]
+    assert [row for row in rows if not row.startswith("supervise  ")] == ["line 3", "line 7", "line 11"]
+    assert re.fullmatch(r"supervise  complete · 1 attempt\(s\) · 11/12 samples · \d\.\ds", rows[-1])
+
+
+TERMINAL = """
+import os, signal, sys, time
+def told(*_):
+    print(sys.stdout.isatty(), sys.stderr.isatty(), os.get_terminal_size().columns, flush=True)
+signal.signal(signal.SIGWINCH, told)
+told()
+time.sleep(300)
+"""
+
+
+def test_the_child_has_a_terminal_of_the_size_of_ours_also_when_that_changes(bench: Bench, sit: Sit) -> None:
+    keyboard = sit(["sh", "-c", f"stty cols 91 rows 30; {shlex.join(bench.words([sys.executable, '-c', TERMINAL]))}"])
+    keyboard.wait_for("True True 91\r\n")
+    fcntl.ioctl(keyboard.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 47, 0, 0))
+    keyboard.wait_for("True True 47\r\n")
+    assert b"\r" not in bench.raw_logs()
+    keyboard.type(CTRL_C)
+    assert os.waitstatus_to_exitcode(keyboard.end()) == -signal.SIGINT
+
+
+@pytest.mark.parametrize("how", ["--plain", "| cat"])
+def test_without_a_panel_there_are_lines_with_the_time(bench: Bench, sit: Sit, how: str) -> None:
+    words = bench.words(["sh", "-c", "test -t 1 && echo a terminal || echo a pipe"], ["--plain"][: how == "--plain"])
+    keyboard = sit(["bash", "-c", f"{shlex.join(words)} {how if how.startswith('|') else ''}"])
+    while keyboard.read(1):
+        pass
+    assert os.waitstatus_to_exitcode(keyboard.end()) == 0
+    assert ("a terminal" if how == "--plain" else "a pipe") in keyboard.text
+    assert re.search(r"(?m)^supervise \d\d:\d\d:\d\d  complete", keyboard.text)
+    assert "\x1b[" not in keyboard.text
