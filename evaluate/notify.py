@@ -38,6 +38,10 @@ class Notifier:
         """One line on what is going on."""
         self.send(STATUS=text)
 
+    def busy(self, text: str, seconds: float) -> None:
+        """What follows may take so long without a word."""
+        self.send(STATUS=text, EXTEND_TIMEOUT_USEC=int(seconds * 1e6))
+
     def in_flight(self, idxs: Iterable[int]) -> None:
         """These samples are being worked on: `7, 12-15`."""
         ranges: list[list[int]] = []

@@ -60,6 +60,7 @@ def evaluate(config: EvaluateConfig) -> ExitCode:
         stats = store.get_statistics()
         checked, results = None, None
         if isinstance(store, CheckpointManager):
+            notifier.busy("checking the results", 3600.0)
             checked, results = audit(store.records(), job.total_samples), store.layout.results
     _print_summary(f"{config.task} · {files.label}", rows(stats, job.task.headline, checked, results))
     _write_results(config, as_json(job.task.name, files.label, config.seed, stats))

@@ -6,6 +6,9 @@
 
 from supervisor.chaos import Chaos, Harm
 from supervisor.exitcodes import ExitCode
+from supervisor.failure import FailureKind
+from supervisor.policy import Policy
+from supervisor.pulse import Patience
 from supervisor.run import run_with_retry
 
-__all__ = ["Chaos", "ExitCode", "Harm", "run_with_retry"]
+__all__ = ["Chaos", "ExitCode", "FailureKind", "Harm", "Patience", "Policy", "run_with_retry"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -73,11 +74,18 @@ class Helpers:
             if each.process.poll() is not None:
                 self._running.remove(each)
             elif self._clock() >= each.until_s:
-                with suppress(ProcessLookupError):
-                    os.killpg(each.process.pid, 9)
+                self._kill(each)
 
     def finish(self) -> None:
-        """Wait for all of them, each within its time."""
-        while self._running:
-            self.poll()
-            time.sleep(_POLL_S)
+        """Wait for all of them, each within its time; a Ctrl-C ends the waiting and them."""
+        try:
+            while self._running:
+                self.poll()
+                time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            for each in self._running:
+                self._kill(each)
+
+    def _kill(self, each: _Running) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(each.process.pid, signal.SIGKILL)

@@ -12,10 +12,11 @@ from supervisor.exitcodes import ExitCode
 from supervisor.journal import LogUnwritable
 from supervisor.policy import Policy
 from supervisor.process import StartFailed
+from supervisor.pulse import Patience
 from supervisor.supervise import AlreadyRunning, supervise
 
 
-def run_with_retry(
+def run_with_retry(  # noqa: PLR0913 - for scripts, which like keywords
     command: Sequence[str],
     max_retries: int = 10,
     retry_delay: float | None = None,
@@ -23,12 +24,18 @@ def run_with_retry(
     name: str | None = None,
     log_dir: str | Path = "logs",
     chaos: Chaos | None = None,
+    policy: Policy | None = None,
+    patience: Patience | None = None,
+    deadline: float | None = None,
 ) -> int:
     """Run a command and bring it back when it crashes; returns the exit code that `supervise` would end with.
 
     `max_retries` counts restarts since the last progress. `retry_delay` is the base of the exponential backoff in
     seconds; None means 1, or 10 where memory ran out. Signals are handled when called from the main thread; the
     caller's other children are left alone.
+
+    `policy` takes the place of the first two where there is more to say; `patience` has the time limits of an attempt,
+    and `deadline` is how many seconds all of it may take.
 
         >>> from supervisor import run_with_retry
         >>> import tempfile
@@ -45,8 +52,10 @@ def run_with_retry(
         command=tuple(command),
         name=default_name(command) if name is None else checked_name(name),
         log_dir=Path(log_dir),
-        policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay),
+        policy=Policy(max_retries=max_retries, retry_delay_s=retry_delay) if policy is None else policy,
+        patience=Patience() if patience is None else patience,
         chaos=chaos,
+        deadline_s=deadline,
     )
     return int(run(config))
 

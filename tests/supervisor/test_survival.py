@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from supervisor import FailureKind, Patience, Policy, run_with_retry
 from tests.supervisor.bench import Bench, wait_until
 
 
@@ -172,3 +173,45 @@ thread.start(); thread.join()
 assert codes == [70], codes
 """
     assert call(bench, code).returncode == 0
+
+
+def test_what_a_killed_supervisor_left_in_the_temporary_folder_is_removed_by_the_next(bench: Bench) -> None:
+    started = bench.start(
+        sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)", options=["--name", "x"]
+    )
+    wait_until(started.stdout.read_bytes)
+    assert len(list(bench.folder.glob("supervise-*"))) == 1
+    started.process.kill()
+    started.process.wait()
+    assert bench.run("true", options=["--name", "x"]).code == 0
+    assert list(bench.folder.glob("supervise-*")) == []
+
+
+ORPHANS = """
+import os, subprocess, sys, time
+for _ in range(20):
+    subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"])
+time.sleep(1)
+states = subprocess.run(["ps", "-eo", "pid,ppid,stat"], capture_output=True, text=True).stdout
+print("zombies:", sum(line.split()[2].startswith("Z") for line in states.splitlines()[1:]))
+print("parent:", os.getppid())
+"""
+
+
+def test_as_process_1_of_a_container_it_reaps_what_is_orphaned(bench: Bench) -> None:
+    allowed = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False)
+    if allowed.returncode:
+        pytest.skip(f"no process namespace can be made here: {allowed.stderr.decode().strip()}")
+    words = ["unshare", "--pid", "--fork", "--mount-proc", *bench.words([sys.executable, "-c", ORPHANS])]
+    result = bench.launch(words).wait()
+    assert (result.code, result.stdout) == (0, b"zombies: 0\nparent: 1\n")
+
+
+def test_the_function_takes_a_policy_and_limits(tmp_path: Path) -> None:
+    policy = Policy(kind_retries={FailureKind.TIMEOUT: 0})
+    begun_s = time.monotonic()
+    code = run_with_retry(
+        ["sleep", "60"], log_dir=tmp_path, name="slow", policy=policy, patience=Patience(timeout_s=0.3), deadline=50
+    )
+    assert code == 70
+    assert time.monotonic() - begun_s < 20
