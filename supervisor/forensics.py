@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -69,7 +70,8 @@ class AttemptFolder:
 
     def keep_stacks(self, pid: int) -> None:
         """Have py-spy write down where a living Python process is, if there is a py-spy."""
-        if spy := shutil.which("py-spy"):
+        # Beside our own Python too: an environment need not be activated.
+        if spy := shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent)):
             command = [spy, "dump", "--nonblocking", "--pid", str(pid)]
             self._helpers.start(command, self.path / "stacks.txt", _STACKS_TIMEOUT_S)
 

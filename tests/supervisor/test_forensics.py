@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -70,6 +71,31 @@ def test_the_core_of_the_dead_is_found_where_the_kernel_puts_it(tmp_path: Path) 
     assert found(f"{tmp_path}/dump-%p-%t", "0", "dump-77-1790000000") == "dump-77-1790000000"
     assert found("core", "0") is None
     assert found("|/usr/lib/systemd/systemd-coredump %P", "0", "cwd/core") is None
+
+
+@pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed")
+def test_a_core_file_is_named_and_has_a_backtrace(bench: Bench) -> None:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern.startswith("|") or "/" in pattern:
+        pytest.skip(f"the kernel puts core files elsewhere: {pattern}")
+    code = "import ctypes; ctypes.string_at(0)"
+    command = ["bash", "-c", 'ulimit -c unlimited && exec "$@"', "bash", sys.executable, "-c", code]
+    bench.run(*command, options=["--max-retries", "0", "--name", "one"])
+    evidence = json.loads((bench.folder / "logs/one/attempt-0001/evidence.json").read_text())
+    if evidence["core"] is None:
+        pytest.skip("no core file is written here")
+    assert Path(evidence["core"]).is_file()
+    assert "core dumped" in " ".join(evidence["chain"])
+    assert "#0 " in (bench.folder / "logs/one/attempt-0001/backtrace.txt").read_text()
+
+
+def test_the_stacks_of_a_child_that_hangs_are_written_down(bench: Bench) -> None:
+    code = "import time\ndef stuck_here(): time.sleep(600)\nprint('up', flush=True)\nstuck_here()"
+    bench.python(code, "--stall-timeout", "0.5", "--max-retries", "0", "--name", "one")
+    stacks = (bench.folder / "logs/one/attempt-0001/stacks.txt").read_text()
+    if "ermission" in stacks:
+        pytest.skip(f"py-spy may not look here: {stacks.strip()}")
+    assert "stuck_here" in stacks
 
 
 def test_a_full_disk_costs_the_files_and_not_the_child(bench: Bench) -> None:
