@@ -46,7 +46,9 @@ def render(view: View, partial: str, size: os.terminal_size, *, colour: bool, un
     width = size.columns - 1
     rows = [_header(view, width), _bar(view, width, colour=colour), _standing(view), _timeline(view, width)]
     if partial:
-        rows.append(Text.assemble(("child: ", "dim"), Text.from_ansi(partial)[:width]))
+        last = Text.assemble(("child: ", "dim"), Text.from_ansi(partial)[:width])
+        last.truncate(width - 2, overflow="ellipsis")  # the terminal echoes a typed ^C or ^Z behind it
+        rows.append(last)
     file = io.StringIO()
     # An empty environment: COLUMNS, NO_COLOR, FORCE_COLOR and their like have been heard elsewhere.
     console = Console(

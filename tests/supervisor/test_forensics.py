@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -108,3 +109,16 @@ print("on it goes")
 """
     result = bench.run(sys.executable, "-c", code)
     assert (result.code, result.stdout) == (0, b"on it goes\n")
+
+
+def test_the_state_of_the_gpus_at_a_death_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = bench.folder / "tools"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text("#!/bin/sh\nsleep 0.5\necho 79360MiB / 81920MiB\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    bench.python("import os; os.abort()", "--max-retries", "1", "--name", "one")
+    for attempt in (1, 2):
+        assert (bench.folder / f"logs/one/attempt-000{attempt}/gpus.txt").read_text() == "79360MiB / 81920MiB\n"
+    ended, started = bench.events("attempt_ended")[0], bench.events("attempt_started")[1]
+    assert started["time"] - ended["time"] < 0.4, "the restart has waited for it"
