@@ -26,7 +26,7 @@ from tests.crash.writer import IN_VAIN, Job
 
 TOTAL = 10
 KILL = "signal=SIGKILL"
-ERRORS = ["error=EIO", "error=ENOSPC", "error=EINTR"]
+ERRORS = ["error=EIO", *[pytest.param(error, marks=pytest.mark.slow) for error in ("error=ENOSPC", "error=EINTR")]]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -86,7 +86,14 @@ def test_chaos_from_the_supervisor_itself_changes_nothing_either(
     assert records(run) == records(uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGUSR1, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 75),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_stops_within_seconds_saves_what_is_done_and_a_second_run_completes_it(
     number: signal.Signals,
     code: int,
