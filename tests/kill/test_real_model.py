@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import GSM8K
-from tests.kill.support import attempts_of, evaluate_command, harm_at, records, run_to_end, supervise_command
+from tests.kill.support import evaluate_command, events, harm_at, records, run_to_end, supervise_command
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,7 +47,8 @@ def test_smollm2_on_gsm8k_killed_four_times_equals_an_uninterrupted_run(
     assert second.returncode == 0, complaint.decode()
     assert [record["idx"] for record in records(run)] == list(range(LIMIT))
     assert records(run) == records(tmp_path / "plain" / "checkpoints" / "run")
-    assert attempts_of(run) >= 4
+    # Not of the run itself: a process that dies while it opens the run may not have made it an attempt of its own.
+    assert len([event for event in events(harmed / "logs" / "job") if event["event"] == "attempt_started"]) >= 4
     accuracy = [line for line in plain.stdout.splitlines() if line.startswith("accuracy")]
     assert accuracy == [line for line in output.decode().splitlines() if line.startswith("accuracy")]
     print(accuracy[0])
